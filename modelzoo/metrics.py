@@ -1,0 +1,149 @@
+"""Retrieval metrics of the SpotID paper: TkRMD (the CMC curve at k) and DTkAP.
+
+Every photo is ranked against all others; a photo whose identity has no other photo is left out as a query and stays in
+everybody's ranking. Ties are scored by the mean over all orders of the tied photos, so that neither a constant score nor
+the order of the files can favour the truth. A photo that is not comparable (NaN) comes last and is never a hit.
+"""
+
+from collections.abc import Hashable, Sequence
+from dataclasses import asdict, dataclass
+from math import comb
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+RankedLabels = tuple[Hashable, Sequence[Hashable]]
+"""A query's label, and the labels of all other photos, most similar first."""
+
+
+@dataclass(frozen=True)
+class _Ranking:
+    """One query: (photos, hits) of each group of equal score, best first, and how many photos share its identity."""
+
+    groups: tuple[tuple[int, int], ...]
+    relevant: int
+
+
+def tkrmd(ranked_labels: Sequence[RankedLabels], k_max: int = 10) -> list[float]:
+    """Top-k rank match detection for k = 1…k_max: share of queries with at least one right photo among the first k.
+
+    Queries without another photo of their label are left out; without any query left the values are NaN.
+    """
+    return _tkrmd([_strict(query, others) for query, others in ranked_labels], k_max)
+
+
+def dtkap(ranked_labels: Sequence[RankedLabels], k: int = 5) -> float:
+    """Dynamic top-k average precision: the mean over queries of (1/kᵢ) Σ_{j≤kᵢ} precision@j, kᵢ = min(|Cᵢ| − 1, k).
+
+    The paper's example, k = 5 and a lone hit at rank 4, gives (1/4 + 1/5)/5 = 0.09. NaN without any query.
+    """
+    return _dtkap([_strict(query, others) for query, others in ranked_labels], k)
+
+
+@dataclass(frozen=True)
+class RankingReport:
+    """What `evaluate` prints of one way to score pairs: shares between 0 and 1, NaN where no photo could be a query."""
+
+    t1: float
+    t5: float
+    dt5ap: float
+    tkrmd: tuple[float, ...]
+    photos: int
+    identities: int
+    queries: int
+
+    @classmethod
+    def from_scores(cls, scores: ArrayLike, labels: Sequence[Hashable], k_max: int = 10) -> "RankingReport":
+        """From an n×n matrix: scores[i, j] says how similar photo j is to query i (higher is more); diagonal ignored.
+
+        NaN: not comparable, or one of the two has no detection. A query with a row of NaN is a miss.
+        Raises ValueError unless the matrix is n×n for n labels.
+        """
+        matrix = np.asarray(scores, dtype=np.float64)
+        n = len(labels)
+        if matrix.size == 0 and n == 0:
+            matrix = np.zeros((0, 0))
+        if matrix.shape != (n, n):
+            raise ValueError(f"scores of shape {matrix.shape} do not belong to {n} labels")
+        codes = _codes(labels)
+        rankings = [_from_row(matrix[i], codes, i) for i in range(n)]
+        curve = _tkrmd(rankings, max(k_max, 5))
+        return cls(
+            t1=curve[0],
+            t5=curve[4],
+            dt5ap=_dtkap(rankings, 5),
+            tkrmd=tuple(curve[:k_max]),
+            photos=n,
+            identities=len(set(codes.tolist())),
+            queries=sum(r.relevant > 0 for r in rankings),
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-ready, NaN as None."""
+        values = asdict(self)
+        values["tkrmd"] = [_number(v) for v in self.tkrmd]
+        return values | {name: _number(values[name]) for name in ("t1", "t5", "dt5ap")}
+
+
+def _number(value: float) -> float | None:
+    return None if np.isnan(value) else float(value)
+
+
+def _codes(labels: Sequence[Hashable]) -> NDArray[np.int64]:
+    numbers: dict[Hashable, int] = {}
+    return np.array([numbers.setdefault(label, len(numbers)) for label in labels], np.int64)
+
+
+def _strict(query: Hashable, others: Sequence[Hashable]) -> _Ranking:
+    hits = [int(label == query) for label in others]
+    return _Ranking(tuple((1, hit) for hit in hits), sum(hits))
+
+
+def _from_row(row: NDArray[np.float64], codes: NDArray[np.int64], query: int) -> _Ranking:
+    others = np.arange(len(codes)) != query
+    hits = (codes == codes[query]) & others
+    comparable = others & ~np.isnan(row)
+    values, group = np.unique(-row[comparable], return_inverse=True)
+    sizes = np.bincount(group, minlength=len(values)).tolist()
+    found = np.bincount(group, weights=hits[comparable], minlength=len(values)).astype(int).tolist()
+    missing = int((others & ~comparable).sum())
+    groups = [*zip(sizes, found, strict=True), *([(missing, 0)] if missing else [])]
+    return _Ranking(tuple(groups), int(hits.sum()))
+
+
+def _tkrmd(rankings: Sequence[_Ranking], k_max: int) -> list[float]:
+    queries = [r for r in rankings if r.relevant]
+    if not queries:
+        return [float("nan")] * k_max
+    return [float(np.mean([_chance_of_hit(r, k) for r in queries])) for k in range(1, k_max + 1)]
+
+
+def _chance_of_hit(ranking: _Ranking, k: int) -> float:
+    """Probability of a hit among the first k when tied photos are put in random order."""
+    miss = 1.0
+    left = k
+    for size, hits in ranking.groups:
+        if left <= 0:
+            break
+        drawn = min(left, size)
+        miss *= comb(size - hits, drawn) / comb(size, drawn)
+        left -= drawn
+    return 1.0 - miss
+
+
+def _dtkap(rankings: Sequence[_Ranking], k: int) -> float:
+    values = [_average_precision(r, min(r.relevant, k)) for r in rankings if r.relevant]
+    return float(np.mean(values)) if values else float("nan")
+
+
+def _average_precision(ranking: _Ranking, depth: int) -> float:
+    """(1/depth) Σ_{j≤depth} precision@j; a tied photo counts as the share of hits in its group."""
+    shares: list[float] = []
+    for size, hits in ranking.groups:
+        shares += [hits / size] * min(size, depth - len(shares))
+        if len(shares) >= depth:
+            break
+    shares += [0.0] * (depth - len(shares))
+    found = np.cumsum(shares)
+    return float(np.mean(found / np.arange(1, depth + 1)))
