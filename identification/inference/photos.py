@@ -1,0 +1,119 @@
+"""Reading photo files: the door through which `preprocessing` is reached for ingest. No engine is loaded here."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from preprocessing.metadata import PhotoMetadata
+    from preprocessing.walk import FoundPhoto, SkippedFile
+
+# The end of a whole JPEG or PNG file. Where it is missing, only decoding tells whether the photo is.
+_ENDINGS = {b"\xff\xd8": b"\xff\xd9", b"\x89P": b"IEND"}
+_TAIL = 4096
+
+
+class Unreadable(Exception):
+    """A file that ingest leaves out, with a code for programs and a reason for people."""
+
+    def __init__(self, code: str, reason: str) -> None:
+        super().__init__(reason)
+        self.code = code
+        self.reason = reason
+
+
+@dataclass(frozen=True)
+class ReadPhoto:
+    """What ingest keeps of a file."""
+
+    sha256: str
+    metadata: PhotoMetadata
+    captured_at: datetime | None
+    captured_source: str
+    captured_raw: str
+    station: str
+    camera: str
+    format: str
+
+
+def walk(root: Path) -> Iterator[FoundPhoto | SkippedFile]:
+    from preprocessing.walk import walk_photos
+
+    return walk_photos(root)
+
+
+def is_photo(found: FoundPhoto | SkippedFile) -> bool:
+    from preprocessing.walk import FoundPhoto
+
+    return isinstance(found, FoundPhoto)
+
+
+def compile_pattern(text: str) -> re.Pattern[str] | None:
+    """The station pattern, None when empty. Raises ValueError with a sentence for people."""
+    from preprocessing.naming import compile_station_pattern
+
+    return compile_station_pattern(text) if text else None
+
+
+def content_hash(found: FoundPhoto) -> str:
+    """SHA-256 of the file. Raises Unreadable when it changes or vanishes while it is read."""
+    from preprocessing.walk import FileChanged, stable_hash
+
+    try:
+        return stable_hash(found.path, found)
+    except FileChanged:
+        raise Unreadable("changed", "The file changed while it was read; ingest the folder again when copying is over.") from None
+    except FileNotFoundError:
+        raise Unreadable("missing", "The file vanished while the folder was read.") from None
+    except OSError as error:
+        raise Unreadable("unreadable", f"The file cannot be read: {error.strerror or error}.") from None
+
+
+def read(found: FoundPhoto, sha256: str, *, pattern: re.Pattern[str] | None, places: bool) -> ReadPhoto:
+    """Header, EXIF, capture time and placement. `places`: whether folders name stations.
+
+    Raises Unreadable for a file that is no usable photo; a file whose end is missing is decoded to find out.
+    """
+    from preprocessing.imageio import ImageRejected, decode_image
+    from preprocessing.metadata import read_metadata
+    from preprocessing.naming import captured_at_from_name, placement_from_path
+
+    try:
+        metadata = read_metadata(found.path)
+        if not _ends_well(found.path):
+            decode_image(found.path)
+    except ImageRejected as error:
+        raise Unreadable(error.code, error.message) from None
+    except OSError as error:
+        raise Unreadable("unreadable", f"The file cannot be read: {error.strerror or error}.") from None
+    captured, source, raw = metadata.captured_at, "exif", metadata.captured_raw
+    name = found.relative_path.rsplit("/", 1)[-1]
+    if captured is None:
+        captured = captured_at_from_name(name)
+        source, raw = ("name", name[:64]) if captured else ("unknown", metadata.captured_raw)
+    placement = placement_from_path(found.relative_path if places else name, pattern)
+    return ReadPhoto(
+        sha256=sha256,
+        metadata=metadata,
+        captured_at=captured,
+        captured_source=source,
+        captured_raw=raw[:64],
+        station=placement.station[:200],
+        camera=placement.camera[:64],
+        format=found.path.suffix.lower().lstrip(".")[:16],
+    )
+
+
+def _ends_well(path: Path) -> bool:
+    with path.open("rb") as handle:
+        ending = _ENDINGS.get(handle.read(2))
+        if ending is None:
+            return False
+        handle.seek(0, 2)
+        handle.seek(max(0, handle.tell() - _TAIL))
+        return ending in handle.read()

@@ -1,0 +1,129 @@
+"""Photos and the boxes on them."""
+
+from django.db import models
+from django.db.models import F, Q
+from django.db.models.functions import Now
+
+from .survey import EncounterEvent, Station, Survey
+
+
+class CaptureTimeSource(models.TextChoices):
+    EXIF = "exif", "EXIF"
+    NAME = "name", "File name"
+    UNKNOWN = "unknown", "Unknown"
+
+
+class Image(models.Model):
+    """One photo file. The content hash is its identity within a survey; the file itself is never changed."""
+
+    survey = models.ForeignKey(Survey, on_delete=models.CASCADE, related_name="images")
+    sha256 = models.CharField(max_length=64)
+    relative_path = models.TextField(help_text="Below the ingested root, as found; names that are not UTF-8 are escaped.")
+    source_path = models.TextField(help_text="Where the file was read. A place: kept from most people.")
+    size_bytes = models.BigIntegerField()
+    mtime_ns = models.BigIntegerField()
+    width = models.PositiveIntegerField(help_text="Pixels, upright.")
+    height = models.PositiveIntegerField()
+    format = models.CharField(max_length=16, blank=True)
+    station = models.ForeignKey(Station, null=True, blank=True, on_delete=models.SET_NULL, related_name="images")
+    camera = models.CharField(max_length=64, blank=True)
+    event = models.ForeignKey(EncounterEvent, null=True, blank=True, on_delete=models.SET_NULL, related_name="images")
+    captured_at = models.DateTimeField(null=True, blank=True)
+    captured_raw = models.CharField(max_length=64, blank=True, help_text="As the camera wrote it.")
+    captured_source = models.CharField(max_length=8, choices=CaptureTimeSource, default=CaptureTimeSource.UNKNOWN)
+    infrared = models.BooleanField(null=True, blank=True)
+    flags = models.JSONField(default=list, blank=True)
+    exif = models.JSONField(default=dict, blank=True, help_text="Without GPS.")
+    gps_latitude = models.FloatField(null=True, blank=True)
+    gps_longitude = models.FloatField(null=True, blank=True)
+    edges_path = models.TextField(blank=True, help_text="An edge map that was given beside a finished crop.")
+    preview = models.CharField(max_length=255, blank=True, help_text="Below the media folder, without metadata.")
+    thumbnail = models.CharField(max_length=255, blank=True)
+    has_person = models.BooleanField(default=False)
+    detector = models.CharField(max_length=120, blank=True, help_text="Name and version of the detector that looked.")
+    detector_note = models.TextField(blank=True)
+    created_at = models.DateTimeField(db_default=Now(), editable=False)
+
+    class Meta:
+        ordering = ["survey", "relative_path"]
+        constraints = [
+            models.UniqueConstraint(fields=["survey", "sha256"], name="image_hash_once_per_survey"),
+            models.CheckConstraint(condition=Q(sha256__regex=r"^[0-9a-f]{64}$"), name="image_hash_is_sha256"),
+            models.CheckConstraint(condition=Q(width__gt=0, height__gt=0), name="image_has_pixels"),
+        ]
+        indexes = [
+            models.Index(fields=["survey", "relative_path"], name="image_path"),
+            models.Index(fields=["station", "camera", "captured_at"], name="image_station_time"),
+        ]
+
+    def __str__(self) -> str:
+        return self.relative_path
+
+    @property
+    def name(self) -> str:
+        return self.relative_path.rsplit("/", 1)[-1]
+
+
+class Category(models.TextChoices):
+    ANIMAL = "animal", "Animal"
+    PERSON = "person", "Person"
+    VEHICLE = "vehicle", "Vehicle"
+
+
+class DetectionSource(models.TextChoices):
+    DETECTOR = "detector", "Detector"
+    BACKGROUND = "background", "Station background"
+    WHOLE_FRAME = "whole_frame", "Whole frame"
+    CROP = "crop", "Finished crop"
+    IMPORTED = "imported", "Imported"
+    DRAWN = "drawn", "Drawn by hand"
+
+
+class Flank(models.TextChoices):
+    LEFT = "left", "Left"
+    RIGHT = "right", "Right"
+    UNKNOWN = "unknown", "Unknown"
+
+
+class Detection(models.Model):
+    """One box on an image, in pixels of the upright image, with its crop, mask and edge map."""
+
+    image = models.ForeignKey(Image, on_delete=models.CASCADE, related_name="detections")
+    category = models.CharField(max_length=8, choices=Category, default=Category.ANIMAL)
+    confidence = models.FloatField(default=0)
+    source = models.CharField(max_length=12, choices=DetectionSource, default=DetectionSource.DETECTOR)
+    engine = models.CharField(max_length=120, help_text="Name and version of what made the box.")
+    x1 = models.FloatField()
+    y1 = models.FloatField()
+    x2 = models.FloatField()
+    y2 = models.FloatField()
+    species = models.CharField(max_length=200, blank=True)
+    flank = models.CharField(max_length=8, choices=Flank, default=Flank.UNKNOWN)
+    flank_by_person = models.BooleanField(default=False)
+    usable = models.BooleanField(default=True)
+    unusable_reason = models.CharField(max_length=200, blank=True)
+    crop = models.CharField(max_length=255, blank=True)
+    mask = models.CharField(max_length=255, blank=True)
+    cutout = models.CharField(max_length=255, blank=True, help_text="The crop with its background removed.")
+    edges = models.CharField(max_length=255, blank=True)
+    segmenter = models.CharField(max_length=120, blank=True)
+    quality = models.JSONField(default=dict, blank=True)
+    individual = models.ForeignKey(
+        "identification.Individual", null=True, blank=True, on_delete=models.SET_NULL, related_name="detections"
+    )
+    created_at = models.DateTimeField(db_default=Now(), editable=False)
+
+    class Meta:
+        ordering = ["image", "id"]
+        constraints = [
+            models.UniqueConstraint(fields=["image", "engine", "x1", "y1", "x2", "y2"], name="detection_once_per_engine_and_box"),
+            models.CheckConstraint(
+                condition=Q(x1__gte=0, y1__gte=0, x2__gt=F("x1"), y2__gt=F("y1")), name="detection_box_has_area"
+            ),
+            models.CheckConstraint(condition=Q(confidence__range=(0, 1)), name="detection_confidence_is_fraction"),
+            models.CheckConstraint(condition=Q(flank__in=Flank.values), name="detection_flank_known"),
+            models.CheckConstraint(condition=Q(category__in=Category.values), name="detection_category_known"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.get_category_display()} on {self.image}"

@@ -1,0 +1,154 @@
+"""What people decided, what is believed because of it, and the individuals that follow."""
+
+from django.db import models
+from django.db.models import F, Q
+from django.db.models.functions import Now
+
+from .access import User
+from .image import Detection
+from .survey import Population, Survey
+
+
+class Verdict(models.TextChoices):
+    MATCH = "match", "Match"
+    NO_MATCH = "no_match", "Not a match"
+    UNSURE = "unsure", "Unsure"
+    INCOMPARABLE = "incomparable", "Incomparable"
+
+
+class Provenance(models.TextChoices):
+    REVIEWER = "reviewer", "Reviewer"
+    SAME_EVENT = "same_event", "Same event"
+    PAIRED_CAMERAS = "paired_cameras", "Paired cameras"
+    IMPORTED = "imported", "Imported"
+
+
+class Individual(models.Model):
+    """A named animal.
+
+    It lives in the component of match edges that holds its founding detection. Where a component holds the founders of
+    several individuals, one of them stands for all and the others are retired and point to it; when the component
+    splits, they are back. So every decision can be taken back exactly.
+    """
+
+    population = models.ForeignKey(Population, on_delete=models.PROTECT, related_name="individuals")
+    number = models.PositiveIntegerField(help_text="Never reused, never renumbered.")
+    name = models.CharField(max_length=120, blank=True)
+    founder = models.OneToOneField(Detection, on_delete=models.CASCADE, related_name="founded_individual")
+    declared = models.BooleanField(default=False, help_text="A person said that this animal is one, even if it was seen once.")
+    retired = models.BooleanField(default=False)
+    merged_into = models.ForeignKey("self", null=True, blank=True, on_delete=models.SET_NULL, related_name="merged")
+    notes = models.TextField(blank=True)
+    created_at = models.DateTimeField(db_default=Now(), editable=False)
+
+    class Meta:
+        ordering = ["population", "number"]
+        constraints = [
+            models.UniqueConstraint(fields=["population", "number"], name="individual_number_once_per_population"),
+            models.CheckConstraint(condition=Q(retired=True) | Q(merged_into__isnull=True), name="individual_merged_is_retired"),
+            models.CheckConstraint(
+                condition=Q(merged_into__isnull=True) | ~Q(merged_into=F("id")), name="individual_not_merged_into_itself"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return self.name or self.code
+
+    @property
+    def code(self) -> str:
+        return f"{self.population.code_prefix}-{self.number:04d}"
+
+
+class MatchEdge(models.Model):
+    """What is believed of one unordered pair of detections: the fold of its decisions. No verdict: none stands."""
+
+    a = models.ForeignKey(Detection, on_delete=models.CASCADE, related_name="edges_as_a")
+    b = models.ForeignKey(Detection, on_delete=models.CASCADE, related_name="edges_as_b")
+    verdict = models.CharField(max_length=12, choices=Verdict, blank=True)
+    probability = models.FloatField(null=True, blank=True)
+    provenance = models.CharField(max_length=16, choices=Provenance, default=Provenance.REVIEWER)
+    version = models.PositiveIntegerField(default=0, help_text="Grows by one with every decision.")
+    updated_at = models.DateTimeField(db_default=Now())
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["a", "b"], name="edge_once_per_pair"),
+            models.CheckConstraint(condition=Q(a__lt=F("b")), name="edge_pair_is_ordered"),
+            models.CheckConstraint(condition=Q(verdict__in=["", *Verdict.values]), name="edge_verdict_known"),
+            models.CheckConstraint(
+                condition=Q(probability__isnull=True) | Q(probability__range=(0, 1)), name="edge_probability_is_fraction"
+            ),
+        ]
+        indexes = [models.Index(fields=["verdict"], name="edge_verdict")]
+
+    def __str__(self) -> str:
+        return f"{self.a_id}–{self.b_id}: {self.get_verdict_display() or 'undecided'}"
+
+
+class Decision(models.Model):
+    """Append-only: who said what about which pair, when, what it was before. An undo is a decision that names another."""
+
+    edge = models.ForeignKey(MatchEdge, on_delete=models.CASCADE, related_name="decisions")
+    acting_user = models.ForeignKey(User, null=True, blank=True, on_delete=models.PROTECT, related_name="decisions")
+    verdict = models.CharField(max_length=12, choices=Verdict, blank=True)
+    previous_verdict = models.CharField(max_length=12, choices=Verdict, blank=True)
+    provenance = models.CharField(max_length=16, choices=Provenance, default=Provenance.REVIEWER)
+    undoes = models.OneToOneField("self", null=True, blank=True, on_delete=models.CASCADE, related_name="undone_by")
+    anchor = models.ForeignKey(Detection, null=True, blank=True, on_delete=models.CASCADE, related_name="+")
+    probability_shown = models.FloatField(null=True, blank=True)
+    note = models.TextField(blank=True)
+    created_at = models.DateTimeField(db_default=Now(), editable=False)
+
+    class Meta:
+        ordering = ["id"]
+        constraints = [
+            models.CheckConstraint(
+                condition=Q(undoes__isnull=True, verdict__in=Verdict.values) | Q(undoes__isnull=False, verdict=""),
+                name="decision_is_verdict_or_undo",
+            ),
+        ]
+        indexes = [models.Index(fields=["acting_user", "-id"], name="decision_by_user")]
+
+    def __str__(self) -> str:
+        return f"{self.get_verdict_display() or 'undo'} on {self.edge_id}"
+
+
+class Candidate(models.Model):
+    """A detection that may show the same individual as the anchor, as the last matching run ranked it."""
+
+    anchor = models.ForeignKey(Detection, on_delete=models.CASCADE, related_name="candidates")
+    detection = models.ForeignKey(Detection, on_delete=models.CASCADE, related_name="candidate_for")
+    rank = models.PositiveSmallIntegerField()
+    similarity = models.FloatField(null=True, blank=True, help_text="Cosine of the active model's vectors.")
+    inliers = models.PositiveIntegerField(default=0, help_text="Geometrically verified matches of local features.")
+    score = models.FloatField()
+    probability = models.FloatField()
+    engine = models.CharField(max_length=120)
+
+    class Meta:
+        ordering = ["anchor", "rank"]
+        constraints = [
+            models.UniqueConstraint(fields=["anchor", "detection"], name="candidate_once_per_anchor"),
+            models.UniqueConstraint(fields=["anchor", "rank"], name="candidate_rank_once_per_anchor"),
+            models.CheckConstraint(condition=~Q(anchor=F("detection")), name="candidate_is_another_detection"),
+            models.CheckConstraint(condition=Q(probability__range=(0, 1)), name="candidate_probability_is_fraction"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.anchor_id} ~ {self.detection_id} ({self.probability:.2f})"
+
+
+class ReviewPosition(models.Model):
+    """Where a reviewer was in a survey, and which anchors she has passed."""
+
+    user = models.ForeignKey(User, on_delete=models.CASCADE, related_name="review_positions")
+    survey = models.ForeignKey(Survey, on_delete=models.CASCADE, related_name="review_positions")
+    anchor = models.ForeignKey(Detection, null=True, blank=True, on_delete=models.SET_NULL, related_name="+")
+    passed = models.ManyToManyField(Detection, blank=True, related_name="+")
+    updated_at = models.DateTimeField(auto_now=True)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["user", "survey"], name="review_position_once")]
+
+    def __str__(self) -> str:
+        return f"{self.user} in {self.survey}"

@@ -1,0 +1,115 @@
+"""What people say of one detection: flank, species, usability, box. Singly and in bulk, audited."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from django.db import transaction
+
+from ..errors import SpotIDError
+from ..models import Category, Detection, DetectionSource, Flank, Image, User
+from .audit import audit_record
+from .matching import matching_invalidate
+from .processing import work_requeue
+
+ANNOTATABLE = ("flank", "species", "usable", "unusable_reason", "category")
+
+
+@transaction.atomic
+def detection_annotate(*, acting_user: User | None, detections: Iterable[Detection], **changes: Any) -> int:
+    """Set flank, species, usability or category of detections; returns how many changed.
+
+    Raises SpotIDError for a value or field that cannot be set.
+    """
+    unknown = set(changes) - set(ANNOTATABLE)
+    if unknown:
+        raise SpotIDError(f"{', '.join(sorted(unknown))} cannot be annotated.")
+    if "flank" in changes and changes["flank"] not in Flank.values:
+        raise SpotIDError(f"{changes['flank']!r} is no flank; use one of {', '.join(Flank.values)}.")
+    if "category" in changes and changes["category"] not in Category.values:
+        raise SpotIDError(f"{changes['category']!r} is no category.")
+    changed = []
+    ids = [detection.pk for detection in detections]
+    for detection in Detection.objects.select_for_update(of=("self",)).filter(pk__in=ids).select_related("image__survey"):
+        before = {name: getattr(detection, name) for name in changes}
+        if before == changes and not ("flank" in changes and not detection.flank_by_person):
+            continue
+        for name, value in changes.items():
+            setattr(detection, name, value)
+        if "flank" in changes:
+            detection.flank_by_person = detection.flank != Flank.UNKNOWN
+        detection.save(update_fields=[*changes, "flank_by_person"])
+        audit_record(
+            acting_user=acting_user,
+            action="detection.annotate",
+            target=detection,
+            survey=detection.image.survey,
+            before=before,
+            after=changes,
+        )
+        changed.append(detection)
+    for image in {detection.image for detection in changed if "category" in changes}:
+        image_people_refresh(image=image)
+    for survey in {detection.image.survey for detection in changed}:
+        matching_invalidate(survey=survey)
+    return len(changed)
+
+
+@transaction.atomic
+def detection_draw(*, acting_user: User | None, image: Image, box: tuple[float, float, float, float]) -> Detection:
+    """Add a box that a person drew, in pixels of the upright image; the photo is processed again with it.
+
+    Raises SpotIDError when the box has too little area inside the image.
+    """
+    values = _box_inside(image, box)
+    detection, _ = Detection.objects.get_or_create(
+        image=image, engine="person", **values, defaults={"source": DetectionSource.DRAWN, "confidence": 1.0}
+    )
+    audit_record(
+        acting_user=acting_user, action="detection.draw", target=detection, survey=image.survey, after=dict(values)
+    )
+    work_requeue(images=[image])
+    return detection
+
+
+@transaction.atomic
+def detection_redraw(*, acting_user: User | None, detection: Detection, box: tuple[float, float, float, float]) -> Detection:
+    """Correct the box of a detection. It stays the same animal: decisions on it stand, crop and features are made anew."""
+    image = detection.image
+    values = _box_inside(image, box)
+    before = {"x1": detection.x1, "y1": detection.y1, "x2": detection.x2, "y2": detection.y2, "engine": detection.engine}
+    for name, value in values.items():
+        setattr(detection, name, value)
+    detection.engine, detection.source, detection.confidence = "person", DetectionSource.DRAWN, 1.0
+    detection.crop = detection.mask = detection.cutout = detection.edges = detection.segmenter = ""
+    detection.save()
+    detection.embeddings.all().delete()
+    detection.local_features.all().delete()
+    audit_record(
+        acting_user=acting_user,
+        action="detection.redraw",
+        target=detection,
+        survey=image.survey,
+        before=before,
+        after=dict(values),
+    )
+    work_requeue(images=[image])
+    return detection
+
+
+def _box_inside(image: Image, box: tuple[float, float, float, float]) -> dict[str, float]:
+    x1, y1, x2, y2 = box
+    left, right = max(0.0, min(x1, x2)), min(float(image.width), max(x1, x2))
+    top, bottom = max(0.0, min(y1, y2)), min(float(image.height), max(y1, y2))
+    if right - left < 8 or bottom - top < 8:
+        raise SpotIDError("The box must be at least 8 pixels wide and high inside the photo.")
+    return {"x1": left, "y1": top, "x2": right, "y2": bottom}
+
+
+def image_people_refresh(*, image: Image) -> None:
+    """Keep the photo out of view exactly while a person is detected on it."""
+    has_person = image.detections.filter(category=Category.PERSON).exists()
+    if has_person != image.has_person:
+        image.has_person = has_person
+        image.save(update_fields=["has_person"])

@@ -1,0 +1,17 @@
+"""Fixtures that every package's tests share."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """The folder of real photos, which are not ours to publish."""
+    folder = Path(os.environ.get("SPOTID_SHARED_DATA") or ROOT.parent / "shared" / "data")
+    if not (folder / "README.md").is_file():
+        pytest.skip(f"the real photos are not at {folder}; set SPOTID_SHARED_DATA to their folder")
+    return folder
