@@ -1,8 +1,8 @@
 """Retrieval metrics of the SpotID paper: TkRMD (the CMC curve at k) and DTkAP.
 
 Every photo is ranked against all others; a photo whose identity has no other photo is left out as a query and stays in
-everybody's ranking. Ties are scored by the mean over all orders of the tied photos, so that neither a constant score nor
-the order of the files can favour the truth. A photo that is not comparable (NaN) comes last and is never a hit.
+everybody's ranking. Ties are scored by the mean over all orders of the tied photos, so that neither a constant score
+nor the order of the files can favour the truth. A photo that is not comparable (NaN) comes last and is never a hit.
 """
 
 from collections.abc import Hashable, Sequence

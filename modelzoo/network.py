@@ -74,7 +74,8 @@ class CoatNet(nn.Module):
         self.backbone = timm.create_model(
             config.backbone, pretrained=False, in_chans=config.in_channels, num_classes=0, global_pool="avg"
         )
-        self.embedding = nn.Linear(self.backbone.num_features, config.dimension)
+        width: Any = self.backbone.num_features
+        self.embedding = nn.Linear(width, config.dimension)
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         return functional.normalize(self.embedding(self.backbone(images)), dim=1)

@@ -1,7 +1,7 @@
 """Weights that are not shipped: where they come from, how they are fetched, and the hash that each file must have.
 
-Beside the files lies ``weights.json`` with the SHA-256 of every known one. A checksum is published by the source, or the
-file is pinned at its first use and the result says so: none is ever invented. Standard library only.
+Beside the files lies ``weights.json`` with the SHA-256 of every known one. A checksum is published by the source, or
+the file is pinned at its first use and the result says so: none is ever invented. Standard library only.
 """
 
 import hashlib
@@ -42,6 +42,15 @@ class Opener(Protocol):
     """What is needed of ``urllib.request.OpenerDirector``."""
 
     def open(self, fullurl: urllib.request.Request, data: None = None, timeout: float = ...) -> HTTPResponse: ...
+
+
+def _parse_checksum(text: str) -> tuple[str, str]:
+    algorithm, _, value = text.partition(":")
+    lengths = {"md5": 32, "sha256": 64}
+    value = value.strip().lower()
+    if len(value) != lengths.get(algorithm) or not set(value) <= set("0123456789abcdef"):
+        raise ValueError(f"not a checksum of the form md5:… or sha256:…: {text!r}")
+    return algorithm, value
 
 
 @dataclass(frozen=True)
@@ -99,7 +108,7 @@ KNOWN: dict[str, WeightsSource] = {
             filename="MDV6-yolov9-c.pt",
             record_url="https://zenodo.org/api/records/15398270",
             licence="AGPL-3.0",
-            note="MegaDetector v6 compact (YOLOv9-c, ultralytics): animal, person, vehicle. A pickle: only with its hash.",
+            note="MegaDetector v6 compact (YOLOv9-c, ultralytics): animal, person, vehicle. A pickle.",
         ),
         WeightsSource(
             name="u2net",
@@ -194,15 +203,6 @@ def _digest(path: Path, algorithm: str) -> str:
         return hashlib.file_digest(stream, algorithm).hexdigest()
 
 
-def _parse_checksum(text: str) -> tuple[str, str]:
-    algorithm, _, value = text.partition(":")
-    lengths = {"md5": 32, "sha256": 64}
-    value = value.strip().lower()
-    if len(value) != lengths.get(algorithm) or not set(value) <= set("0123456789abcdef"):
-        raise ValueError(f"not a checksum of the form md5:… or sha256:…: {text!r}")
-    return algorithm, value
-
-
 # Network
 
 
@@ -214,7 +214,7 @@ def _offline(source: WeightsSource, directory: Path, error: object) -> OfflineEr
 
 
 def _published(source: WeightsSource, directory: Path, opener: Opener, timeout: float) -> tuple[str | None, str]:
-    """The checksum that the file must have (published, else pinned earlier, else None) and the address to get it from."""
+    """The checksum that the file must have (published, else pinned earlier, else None) and the address of the file."""
     url = source.url
     if source.checksum is not None:
         return source.checksum, url
@@ -247,8 +247,8 @@ def _from_record(record: Any, source: WeightsSource) -> tuple[str | None, str]:
             link = (entry.get("links") or {}).get("self")
             if checksum is not None:
                 _parse_checksum(str(checksum))
-            safe = isinstance(link, str) and link.startswith(("https://", "http://"))
-            return (None if checksum is None else str(checksum)), link if safe else source.url
+            url = link if isinstance(link, str) and link.startswith(("https://", "http://")) else source.url
+            return (None if checksum is None else str(checksum)), url
     raise ValueError(f"it lists no file {source.filename}")
 
 
@@ -279,7 +279,7 @@ def _download(
 def _stream(
     source: WeightsSource, url: str, part: Path, opener: Opener, timeout: float, progress: Progress | None
 ) -> bool:
-    """One request; True when the file is complete. The entity tag beside the part tells whether it is still the same."""
+    """One request; True when the file is complete. The entity tag kept beside the part tells a changed file."""
     tag_file = part.with_suffix(".tag")
     have = part.stat().st_size if part.is_file() else 0
     headers = dict(_HEADERS)

@@ -131,7 +131,7 @@ def extract(crop: NDArray[np.uint8], mask: NDArray[np.uint8] | None, config: Loc
         return LocalFeatures.empty(crop.shape[1], crop.shape[0])
     grey = _prepare(crop, config)
     height, width = grey.shape
-    sift = cv2.SIFT_create(0, 3, config.contrast_threshold, config.edge_threshold, 1.6)
+    sift = cv2.SIFT.create(0, 3, config.contrast_threshold, config.edge_threshold, 1.6)
     keypoints = list(sift.detect(grey, None))
     if mask is not None:
         keypoints = _inside(keypoints, mask, (width, height), config)

@@ -103,7 +103,7 @@ def _complex(points: NDArray[np.float32]) -> NDArray[np.complex64]:
 def _hypotheses(
     za: NDArray[np.complex64], zb: NDArray[np.complex64], config: LocalConfig
 ) -> tuple[NDArray[np.complex64], NDArray[np.complex64]]:
-    """Similarities through pairs of matches: all pairs, or a seeded sample of ``ransac_samples`` where there are more."""
+    """Similarities through pairs of matches: all, or a seeded sample of ``ransac_samples`` of them."""
     i, j = np.triu_indices(len(za), 1)
     if len(i) > config.ransac_samples:
         chosen = np.random.default_rng(config.seed).choice(len(i), config.ransac_samples, replace=False)
