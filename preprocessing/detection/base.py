@@ -1,0 +1,20 @@
+"""What every detector offers."""
+
+from typing import Protocol
+
+from preprocessing.types import DetectionResult, Image
+
+
+class Detector(Protocol):
+    """Boxes from one photo. `version` changes whenever the same photo could give other boxes."""
+
+    @property
+    def name(self) -> str:
+        """Short name of the engine, for records and pages."""
+
+    @property
+    def version(self) -> str:
+        """Name, weights and settings in one line."""
+
+    def detect(self, image: Image) -> DetectionResult:
+        """Boxes in pixels of `image` (RGB uint8 H×W×3), most confident first."""
