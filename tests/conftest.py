@@ -15,3 +15,12 @@ def shared_data() -> Path:
     if not (folder / "README.md").is_file():
         pytest.skip(f"the real photos are not at {folder}; set SPOTID_SHARED_DATA to their folder")
     return folder
+
+
+@pytest.fixture
+def media_root(settings, tmp_path_factory: pytest.TempPathFactory) -> Path:  # type: ignore[no-untyped-def]
+    """A media folder of the test's own, which the factories write to."""
+    folder = tmp_path_factory.mktemp("media")
+    settings.MEDIA_ROOT = folder
+    settings.MEDIA_IS_OF_A_TEST = True
+    return folder
