@@ -1,0 +1,232 @@
+"""From a posed body to pixels: camera, light on fur, and the layer that a scene composes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from modelzoo.synthetic import anatomy
+from modelzoo.synthetic.anatomy import Mesh
+from modelzoo.synthetic.coat import Coat
+from modelzoo.synthetic.noise import FloatArray, smoothstep
+from modelzoo.synthetic.raster import rasterise
+
+TORSO_METRES = 0.92
+
+
+@dataclass(frozen=True)
+class Camera:
+    """Pinhole at (0, 0, height) metres looking along +y, tilted down by `pitch` radians. World z is up."""
+
+    width: int
+    height: int
+    focal: float
+    centre_x: float
+    centre_y: float
+    above_ground: float = 0.7
+    pitch: float = 0.08
+
+    def project(self, world: NDArray) -> tuple[NDArray, NDArray]:
+        """Pixel x, y (N×2) and distance along the axis (N) of N×3 world points."""
+        c, s = np.cos(self.pitch), np.sin(self.pitch)
+        z = world[:, 2] - self.above_ground
+        depth = np.maximum(world[:, 1] * c - z * s, 0.05)
+        up = world[:, 1] * s + z * c
+        x = self.centre_x + self.focal * world[:, 0] / depth
+        return np.stack([x, self.centre_y - self.focal * up / depth], axis=1), depth
+
+    def ground_depth(self, row: NDArray) -> NDArray:
+        """Distance along the axis of the ground seen at pixel rows; infinite at and above the horizon."""
+        slope = (row - self.centre_y) / self.focal
+        drop = slope * np.cos(self.pitch) + np.sin(self.pitch)
+        return np.where(drop > 1e-4, self.above_ground / np.maximum(drop, 1e-4), np.inf)
+
+
+@dataclass(frozen=True)
+class Light:
+    """Light of one photo. Colours are linear RGB strengths; `sun` points towards the sun (unit, world).
+
+    kind: "day", "infrared" or "flash" (white flash at night). `flash` is the strength at one metre squared.
+    """
+
+    kind: str
+    sky: tuple[float, float, float] = (0.5, 0.55, 0.62)
+    bounce: tuple[float, float, float] = (0.22, 0.18, 0.13)
+    sun_colour: tuple[float, float, float] = (0.9, 0.82, 0.68)
+    sun: tuple[float, float, float] = (0.3, -0.5, 0.8)
+    flash: float = 8.0
+
+
+@dataclass(frozen=True)
+class AnimalLayer:
+    """A rendered animal in a window whose top-left pixel is (left, top) of the frame (may lie outside it).
+
+    colour: h×w×3 float32 linear; mask: h×w bool; alpha: h×w float32 with furry edges; depth: h×w float32 metres (inf outside);
+    coat: h×w×2 float32 chart place in [0,1]² (x right, y down in the texture) on the flank that is seen, NaN elsewhere;
+    pattern: h×w float32 dark marks of the texture as sampled; glow: h×w float32, where the eye throws light back.
+    """
+
+    left: int
+    top: int
+    colour: FloatArray
+    mask: NDArray[np.bool_]
+    alpha: FloatArray
+    depth: FloatArray
+    coat: FloatArray
+    pattern: FloatArray
+    glow: FloatArray
+
+
+def place(mesh: Mesh, x: float, y: float, heading: float, scale: float = TORSO_METRES) -> tuple[NDArray, NDArray]:
+    """World points and normals of a mesh whose body centre stands at (x, y), looking along `heading`
+    (radians anticlockwise from world +x seen from above; π looks to the left of the picture)."""
+    c, s = np.cos(heading), np.sin(heading)
+    turn = np.array([[c, -s, 0.0], [s, c, 0.0], [0.0, 0.0, 1.0]])
+    centred = (mesh.vertices - np.array([0.5, 0.0, 0.0])) * scale
+    return centred @ turn.T + [x, y, 0.0], mesh.normals @ turn.T
+
+
+def _window(points: NDArray, camera: Camera) -> tuple[int, int, int, int]:
+    """left, top, width, height around the points, at most half a frame outside the frame."""
+    low = np.floor(points.min(axis=0)).astype(int) - 6
+    high = np.ceil(points.max(axis=0)).astype(int) + 7
+    half = np.array([camera.width // 2, camera.height // 2])
+    frame = np.array([camera.width, camera.height])
+    low, high = np.clip(low, -half, frame + half - 1), np.clip(high, -half + 1, frame + half)
+    return int(low[0]), int(low[1]), max(int(high[0] - low[0]), 1), max(int(high[1] - low[1]), 1)
+
+
+def _masked_blur(image: NDArray, mask: NDArray, sigma: float) -> NDArray:
+    """Gaussian mean over the pixels of the mask only."""
+    weight = cv2.GaussianBlur(mask.astype(np.float32), (0, 0), sigma)
+    weight = np.maximum(weight, 1e-4)
+    blurred = cv2.GaussianBlur(np.where(mask[..., None] if image.ndim == 3 else mask, image, 0), (0, 0), sigma)
+    return blurred / (weight[..., None] if image.ndim == 3 else weight)
+
+
+def fur_light(light: Light, normal: FloatArray, view: FloatArray, depth: FloatArray, shade: FloatArray) -> FloatArray:
+    """Light on fur, h×w×3, for unit normals, unit directions to the camera, distances, and sun visibility h×w."""
+    up = normal[..., 2:3]
+    if light.kind == "day":
+        sky, bounce = np.array(light.sky, np.float32), np.array(light.bounce, np.float32)
+        around = sky * (0.5 + 0.5 * up) + bounce * (0.5 - 0.5 * up)
+        facing = normal @ np.array(light.sun, np.float32)
+        direct = np.clip((facing + 0.25) / 1.25, 0, None)[..., None] * shade[..., None]
+        return np.asarray(around + np.array(light.sun_colour, np.float32) * direct, dtype=np.float32)
+    facing = np.clip((normal * view).sum(-1), 0, 1)
+    strength = light.flash / np.maximum(depth, 0.5) ** 2 * (0.30 + 0.70 * facing**0.8)
+    return np.asarray(np.repeat(strength[..., None], 3, axis=2), dtype=np.float32)
+
+
+def _texture(coat: Coat, scale: float, infrared: bool) -> NDArray:
+    """H×W×5 float32: colour (infrared reflectance thrice at night), marks, eye; softened when drawn much smaller."""
+    colour = np.repeat(coat.infrared[..., None], 3, axis=2) if infrared else coat.albedo
+    stack = np.dstack([colour, coat.pattern])
+    if scale < 0.8:
+        stack = cv2.GaussianBlur(stack, (0, 0), 0.45 / scale)
+    return np.dstack([stack, coat.eye])
+
+
+def render_animal(
+    mesh: Mesh, world: tuple[NDArray, NDArray], camera: Camera, coats: tuple[Coat, Coat], light: Light, seen: int,
+    fur: np.random.Generator, shade: FloatArray | None = None,
+) -> AnimalLayer:  # fmt: skip
+    """Draw a placed mesh. coats: left and right flank; seen: the flank whose coat places are reported; shade: sun visibility
+    of the whole frame H×W (1 sunlit), else all sunlit; fur: generator for the hair at the outline."""
+    points, depth = camera.project(world[0])
+    left, top, width, height = _window(points, camera)
+    parts = rasterise(points - [left, top], depth, mesh.faces, width, height)
+    at = (parts.row, parts.column)
+    mask = np.zeros((height, width), bool)
+    mask[at] = True
+    corner = mesh.faces[parts.face]
+
+    def spread(values: NDArray) -> NDArray:
+        return np.einsum("nk,nkc->nc", parts.weights, values[corner].astype(np.float32))
+
+    texture_size = np.array([coats[0].albedo.shape[1], coats[0].albedo.shape[0]], np.float32)
+    chart = spread(mesh.chart)
+    unit = np.stack(
+        [
+            (chart[:, 0] - anatomy.CHART_X0) / anatomy.CHART_WIDTH,
+            (anatomy.CHART_T0 + anatomy.CHART_HEIGHT - chart[:, 1]) / anatomy.CHART_HEIGHT,
+        ],
+        axis=1,
+    ).astype(np.float32)
+    flank = mesh.face_flank[parts.face]
+    middle = float(np.median(depth))
+    scale = camera.focal * TORSO_METRES / middle / (texture_size[0] / anatomy.CHART_WIDTH)
+    sampled = np.zeros((len(flank), 5), np.float32)
+    for side in (anatomy.LEFT, anatomy.RIGHT):
+        chosen = flank == side
+        if chosen.any():
+            texture = _texture(coats[side], scale, light.kind == "infrared")
+            place_ = unit[chosen] * texture_size - 0.5
+            for first in range(0, len(place_), 30_000):  # remap takes at most 32767 rows
+                rows = np.flatnonzero(chosen)[first : first + 30_000]
+                part = place_[first : first + 30_000]
+                sampled[rows] = _remap(texture, part)
+    canvas = np.zeros((height, width, 5), np.float32)
+    canvas[at] = sampled
+    coat_place = np.full((height, width, 2), np.nan, np.float32)
+    own = flank == seen
+    coat_place[parts.row[own], parts.column[own]] = unit[own]
+    z = np.full((height, width), np.inf, np.float32)
+    z[at] = parts.depth
+    colour = canvas[..., :3] * _lit(mesh, world, parts, spread, mask, z, camera, light, shade, (left, top))
+    alpha = _furry(mask, fur, scale)
+    colour = _bleed(colour, mask)
+    return AnimalLayer(left, top, colour, mask, alpha, z, coat_place, canvas[..., 3], canvas[..., 4])
+
+
+def _remap(texture: NDArray, place_: NDArray) -> NDArray:
+    """Bilinear samples N×channels of a texture at N×2 pixel places (OpenCV's remap takes four channels at a time)."""
+    x, y = np.ascontiguousarray(place_[:, :1]), np.ascontiguousarray(place_[:, 1:])
+    parts = [cv2.remap(np.ascontiguousarray(texture[..., k : k + 4]), x, y, cv2.INTER_LINEAR) for k in (0, 4)]
+    return np.concatenate([part.reshape(len(place_), -1) for part in parts], axis=1)
+
+
+def _lit(mesh, world, parts, spread, mask, z, camera, light, shade, origin):  # type: ignore[no-untyped-def]
+    """Light on every pixel of the window: softened normals, folds darkened, contact with the ground."""
+    height, width = mask.shape
+    at = (parts.row, parts.column)
+    normal = np.zeros((height, width, 3), np.float32)
+    normal[at] = spread(world[1])
+    size = max(width, 60) / 100.0
+    soft = _masked_blur(normal, mask, 1.6 * size)
+    normal = 0.45 * normal + 0.55 * soft
+    normal /= np.maximum(np.linalg.norm(normal, axis=2, keepdims=True), 1e-6)
+    position = np.zeros((height, width, 3), np.float32)
+    position[at] = spread(world[0])
+    view = np.array([0, 0, camera.above_ground], np.float32) - position
+    view /= np.maximum(np.linalg.norm(view, axis=2, keepdims=True), 1e-6)
+    sun = np.ones((height, width), np.float32)
+    if shade is not None:
+        rows = np.clip(np.arange(height) + origin[1], 0, shade.shape[0] - 1)
+        columns = np.clip(np.arange(width) + origin[0], 0, shade.shape[1] - 1)
+        sun = shade[np.ix_(rows, columns)]
+    lit = fur_light(light, normal, view, np.where(mask, z, 1.0).astype(np.float32), sun)
+    depth = np.where(mask, z, 0)
+    fold = np.clip((depth - _masked_blur(depth, mask, 1.3 * size)) / 0.10, -1, 1)
+    crease = 1 - 0.55 * smoothstep(0.15, 1.0, fold)
+    low = 0.72 + 0.28 * smoothstep(0.02, 0.30, position[..., 2]) if light.kind == "day" else 1.0
+    return lit * np.asarray(crease * low, np.float32)[..., None]
+
+
+def _furry(mask: NDArray, fur: np.random.Generator, scale: float) -> FloatArray:
+    """A soft outline, ragged by single hairs."""
+    sigma = float(np.clip(1.1 * scale, 0.6, 1.6))
+    soft = cv2.GaussianBlur(mask.astype(np.float32), (0, 0), sigma)
+    hair = cv2.GaussianBlur(fur.standard_normal(mask.shape, dtype=np.float32), (0, 0), 0.7) * 0.55
+    return smoothstep(0.22, 0.80, soft + hair * soft * (1 - soft))
+
+
+def _bleed(colour: NDArray, mask: NDArray) -> FloatArray:
+    """Carry the colour of the edge a few pixels outwards, so that soft edges do not darken."""
+    near = cv2.blur(colour * mask[..., None], (7, 7)) / np.maximum(
+        cv2.blur(mask.astype(np.float32), (7, 7)), 1e-3
+    )[..., None]  # fmt: skip
+    return np.where(mask[..., None], colour, near).astype(np.float32)
