@@ -1,0 +1,123 @@
+"""`manage`, `bench` and `test`: one command in SpotID's environment, with the database running meanwhile."""
+
+import contextlib
+import os
+import re
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+from launcher import leftovers
+from launcher.environment import environment_prepare
+from launcher.home import home_prepare
+from launcher.launch import Database, Launch, child_environ, database_open, migrate, run_manage
+from launcher.messages import LauncherError, say
+from launcher.processes import run_in_front
+
+# Commands that look after migrations themselves, or come before there is anything to migrate.
+UNMIGRATED = {
+    "migrate",
+    "makemigrations",
+    "showmigrations",
+    "sqlmigrate",
+    "squashmigrations",
+    "optimizemigration",
+    "dbshell",
+    "help",
+    "--help",
+    "-h",
+    "version",
+    "--version",
+}
+SCRATCH_DATABASE = "spotid_bench_"
+
+
+def run_manage_command(launch: Launch, arguments: list[str]) -> int:
+    """`spotid.py manage COMMAND …`: its input, output, signals and exit status are the command's."""
+    home_prepare(launch.home)
+    environment_prepare(launch.environment, with_tests=False, signals=launch.signals)
+    with database_open(launch) as database:
+        environ = child_environ(launch, database)
+        if arguments[0] not in UNMIGRATED:
+            migrate(launch, environ, database)
+        return run_in_front(
+            [*launch.manage, *arguments], environment=environ, folder=Path.cwd(), signals=launch.signals
+        )
+
+
+def run_tests(launch: Launch, arguments: list[str]) -> int:
+    """`spotid.py test …`: pytest in the checkout; Django makes a database of its own for it on the home's server."""
+    home_prepare(launch.home)
+    environment_prepare(launch.environment, with_tests=True, signals=launch.signals)
+    with database_open(launch) as database, _scratch_home(launch) as home:
+        environ = child_environ(launch, database) | {"SPOTID_HOME": str(home)}
+        return run_in_front(
+            [launch.environment.python, "-m", "pytest", *arguments],
+            environment=environ,
+            folder=launch.checkout,
+            signals=launch.signals,
+        )
+
+
+def run_benchmark(launch: Launch, arguments: list[str]) -> int:
+    """`spotid.py bench NAME …`: `benchmarks/NAME.py` with an empty, migrated database that is dropped afterwards."""
+    name = arguments[0].removesuffix(".py")
+    script = launch.checkout / "benchmarks" / f"{name}.py"
+    if name not in benchmark_names(launch.checkout):
+        known = "\n".join(f"    {known}" for known in benchmark_names(launch.checkout)) or "    none"
+        raise LauncherError(f"There is no benchmark named {name}. There are:\n{known}")
+    home_prepare(launch.home)
+    environment_prepare(launch.environment, with_tests=False, signals=launch.signals)
+    with database_open(launch) as server, _scratch_database(server) as database, _scratch_home(launch) as home:
+        environ = child_environ(launch, database) | {"SPOTID_HOME": str(home), "PYTHONPATH": str(launch.checkout)}
+        run_manage(launch, environ, ["migrate", "--noinput"], "The scratch database could not be prepared:")
+        return run_in_front(
+            [launch.environment.python, script, *arguments[1:]],
+            environment=environ,
+            folder=launch.checkout,
+            signals=launch.signals,
+        )
+
+
+def benchmark_names(checkout: Path) -> list[str]:
+    return sorted(file.stem for file in (checkout / "benchmarks").glob("[!_]*.py"))
+
+
+@contextlib.contextmanager
+def _scratch_database(server: Database) -> Iterator[Database]:
+    """An empty database beside the real one. Those of benchmarks that were killed are dropped first."""
+    if server.server is not None:
+        for name in server.query(rf"SELECT datname FROM pg_database WHERE datname LIKE '{SCRATCH_DATABASE}%'"):
+            match = re.fullmatch(rf"{SCRATCH_DATABASE}(\d+)", name)
+            if match and (not leftovers.is_alive(int(match.group(1))) or int(match.group(1)) == os.getpid()):
+                say(f"Dropping the database of an earlier benchmark, {name}")
+                server.query(f"DROP DATABASE {name} WITH (FORCE)")
+    name = f"{SCRATCH_DATABASE}{os.getpid()}"
+    server.query(f"CREATE DATABASE {name}")
+    try:
+        yield server.named(name)
+    finally:
+        server.query(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@contextlib.contextmanager
+def _scratch_home(launch: Launch) -> Iterator[Path]:
+    """A home for files that go with a scratch database: photos of row 1 there must not overwrite those of row 1 here.
+
+    Weights are shared with the real home, where the system lets us link them.
+    """
+    around = launch.home.path / "scratch"
+    around.mkdir(mode=0o700, exist_ok=True)
+    for old in around.iterdir():
+        if old.name.isdecimal() and (not leftovers.is_alive(int(old.name)) or int(old.name) == os.getpid()):
+            shutil.rmtree(old, ignore_errors=True)
+    folder = around / str(os.getpid())
+    folder.mkdir(mode=0o700)
+    weights = launch.home.path / "weights"
+    weights.mkdir(exist_ok=True)
+    with contextlib.suppress(OSError):
+        (folder / "weights").symlink_to(weights, target_is_directory=True)
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
