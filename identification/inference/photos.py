@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from preprocessing.metadata import PhotoMetadata
@@ -39,6 +39,19 @@ class ReadPhoto:
     station: str
     camera: str
     format: str
+
+
+def storable_path(path: Path) -> str:
+    """A path as PostgreSQL text, reversible by `openable_path`: names that are not UTF-8 are escaped."""
+    from preprocessing.walk import escape_path
+
+    return escape_path(str(path))
+
+
+def openable_path(stored: str) -> Path:
+    from preprocessing.walk import unescape_path
+
+    return Path(unescape_path(stored))
 
 
 def walk(root: Path) -> Iterator[FoundPhoto | SkippedFile]:
@@ -117,3 +130,79 @@ def _ends_well(path: Path) -> bool:
         handle.seek(0, 2)
         handle.seek(max(0, handle.tell() - _TAIL))
         return ending in handle.read()
+
+
+def decode(path: Path) -> Any:
+    """The photo as `DecodedImage`. Raises Unreadable."""
+    from preprocessing.imageio import ImageRejected, decode_image
+
+    try:
+        return decode_image(path)
+    except ImageRejected as error:
+        raise Unreadable(error.code, error.message) from None
+
+
+def decode_small(path: Path, width: int) -> Any | None:
+    """The photo about `width` pixels wide, None when it cannot be read."""
+    from preprocessing.imageio import make_preview
+
+    try:
+        pixels = decode(path).pixels
+    except Unreadable:
+        return None
+    longest = round(width * max(1.0, pixels.shape[0] / pixels.shape[1]))
+    return make_preview(pixels, longest)
+
+
+def check_unchanged(path: Path, size: int, mtime_ns: int, sha256: str) -> None:
+    """Raise Unreadable when the file is gone or is another one than was ingested."""
+    from preprocessing.walk import sha256_file
+
+    try:
+        status = path.stat()
+        if (status.st_size, status.st_mtime_ns) == (size, mtime_ns) or sha256_file(path) == sha256:
+            return
+    except FileNotFoundError:
+        raise Unreadable("missing", "The file is no longer where it was ingested; ingest the folder again.") from None
+    except OSError as error:
+        raise Unreadable("unreadable", f"The file cannot be read: {error.strerror or error}.") from None
+    raise Unreadable("changed", "The file is another one than was ingested; ingest the folder again.")
+
+
+def save_preview(path: Path, pixels: Any, longest: int) -> None:
+    from preprocessing.imageio import make_preview, save_jpeg
+
+    save_jpeg(path, make_preview(pixels, longest), quality=85)
+
+
+def save(path: Path, pixels: Any) -> None:
+    """Write an array by the suffix of the name: colour as JPEG, grey as PNG."""
+    from preprocessing.imageio import save_jpeg, save_png_gray
+
+    if path.suffix == ".png":
+        save_png_gray(path, pixels)
+    else:
+        save_jpeg(path, pixels, quality=92)
+
+
+def load(path: Path) -> Any:
+    """RGB uint8 H×W×3 of a file of ours."""
+    import numpy as np
+    from PIL import Image
+
+    with Image.open(path, formats=["JPEG", "PNG"]) as image:
+        return np.asarray(image.convert("RGB"))
+
+
+def load_gray(path: Path) -> Any:
+    import numpy as np
+    from PIL import Image
+
+    with Image.open(path, formats=["JPEG", "PNG"]) as image:
+        return np.asarray(image.convert("L"))
+
+
+def is_infrared(pixels: Any) -> bool:
+    from preprocessing.detection.background import is_infrared
+
+    return bool(is_infrared(pixels))

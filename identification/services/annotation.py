@@ -11,7 +11,7 @@ from ..errors import SpotIDError
 from ..models import Category, Detection, DetectionSource, Flank, Image, User
 from .audit import audit_record
 from .matching import matching_invalidate
-from .processing import work_requeue
+from .queue import work_requeue
 
 ANNOTATABLE = ("flank", "species", "usable", "unusable_reason", "category")
 

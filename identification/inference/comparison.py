@@ -1,0 +1,105 @@
+"""Comparing coats: local features with geometric verification, vectors, and the two together."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .engines import local_config
+
+
+@dataclass(frozen=True)
+class PairScore:
+    """What was found of one pair. `score` ranks (any real number), `probability` is for people (0…1)."""
+
+    score: float
+    probability: float
+    inliers: int
+    similarity: float | None
+    local_score: float
+
+
+class CoatSet:
+    """Stored features of n detections, ready to be compared.
+
+    features: stored local features per detection, None where there are none. vectors: n×d float32 unit rows under one
+    model, or None. trained: whether the vectors may count.
+    """
+
+    def __init__(self, features: Sequence[bytes | None], vectors: NDArray[np.float32] | None, *, trained: bool) -> None:
+        from modelzoo.local.features import LocalFeatures, from_bytes
+
+        self.features = [LocalFeatures.empty() if data is None else from_bytes(bytes(data)) for data in features]
+        self.vectors = vectors
+        self.trained = trained
+        self._index: Any = None
+
+    def __len__(self) -> int:
+        return len(self.features)
+
+    def similarity(self, i: int, j: int) -> float | None:
+        if self.vectors is None:
+            return None
+        return float(np.clip(self.vectors[i] @ self.vectors[j], -1.0, 1.0))
+
+    def compare(self, i: int, j: int) -> PairScore:
+        """Verify one pair."""
+        from modelzoo.calibration import Evidence
+        from modelzoo.local.verify import verify
+
+        a, b = self.features[i], self.features[j]
+        found = verify(a, b, local_config())
+        similarity = self.similarity(i, j)
+        evidence = Evidence(
+            inliers=found.inliers,
+            matches=found.matches,
+            keypoints_a=len(a),
+            keypoints_b=len(b),
+            similarity=similarity,
+            embedding_trained=self.trained,
+            weight=found.weight,
+        )
+        alone = Evidence(found.inliers, found.matches, len(a), len(b), weight=found.weight)
+        calibration = _calibration()
+        return PairScore(
+            score=calibration.score(evidence),
+            probability=calibration.probability(evidence),
+            inliers=found.inliers,
+            similarity=similarity,
+            local_score=calibration.score(alone),
+        )
+
+    def votes(self, i: int) -> NDArray[np.float32]:
+        """How much the descriptors of the i-th speak for each of the n detections (≥ 0)."""
+        return self._local_index().votes(self.features[i])
+
+    def _local_index(self) -> Any:
+        from modelzoo.local.search import LocalIndex
+
+        if self._index is None:
+            self._index = LocalIndex(self.features, local_config())
+        return self._index
+
+    def shortlist(self, i: int, k: int) -> list[int]:
+        """The k detections that are worth verifying against the i-th: by votes of descriptors, and by trained vectors."""
+        voted = self._local_index().shortlist(self.features[i], k + 1)[0].tolist()
+        if self.vectors is not None and self.trained:
+            order = np.argsort(-(self.vectors @ self.vectors[i]), kind="stable")[: k + 1].tolist()
+            voted = list(dict.fromkeys(item for pair in zip(voted, order) for item in pair)) + voted
+        return [item for item in dict.fromkeys(voted) if item != i][: 2 * k]
+
+
+@lru_cache(maxsize=1)
+def _calibration() -> Any:
+    from modelzoo.calibration import Calibration
+
+    return Calibration.default()
+
+
+def calibration_version() -> str:
+    return str(_calibration().version)

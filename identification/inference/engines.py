@@ -1,0 +1,320 @@
+"""Settings become loaded engines, once per process and never at import.
+
+Where weights cannot be had, the next best engine does the work and its note says so.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from django.conf import settings
+from django.db import IntegrityError, connection, transaction
+
+from ..models import DetectionSource, EmbeddingModel
+
+logger = logging.getLogger(__name__)
+
+Corners = tuple[float, float, float, float]
+
+_RETRY_DOWNLOAD_SECONDS = 3600
+_UNTRAINED = "tf_efficientnetv2_b2-untrained"
+_UNTRAINED_SEED = 20240801
+_lock = threading.RLock()
+_given_up: dict[str, tuple[float, str]] = {}
+
+
+@dataclass(frozen=True)
+class FoundBox:
+    """One box in pixels of the upright photo, inside it and with area."""
+
+    x1: float
+    y1: float
+    x2: float
+    y2: float
+    category: str
+    confidence: float
+
+
+@dataclass(frozen=True)
+class Found:
+    """What a detector made of a photo. `note` is for people."""
+
+    boxes: tuple[FoundBox, ...]
+    engine: str
+    source: str
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Coat:
+    """A crop with what was made of it: RGB, mask 0/255, RGB on black, edges 0/255, all H×W of the box."""
+
+    crop: Any
+    mask: Any
+    cutout: Any
+    edges: Any
+    segmenter: str
+    quality: dict[str, Any]
+
+
+def _weights(name: str) -> tuple[Path, str] | str:
+    """File and SHA-256 of known weights, fetched at first use; or a sentence that says what is missing and what to do."""
+    from modelzoo.weights import KNOWN, WeightsError, fetch, installed
+
+    source, folder = KNOWN[name], Path(settings.SPOTID_WEIGHTS_DIR)
+    present = installed(source, folder)
+    if present is not None:
+        return present.path, present.sha256
+    given_up = _given_up.get(name)
+    if given_up is not None and time.monotonic() - given_up[0] < _RETRY_DOWNLOAD_SECONDS:
+        return given_up[1]
+    if settings.SPOTID_OFFLINE:
+        return f"{source.filename} is not in {folder} and SPOTID_OFFLINE forbids fetching it from {source.url}."
+    try:
+        fetched = fetch(source, folder, timeout=10)
+    except WeightsError as error:
+        logger.warning("%s", error)
+        _given_up[name] = (time.monotonic(), str(error))
+        return str(error)
+    logger.info("%s", fetched.explanation)
+    return fetched.path, fetched.sha256
+
+
+def _named_file(setting: str, sha256: str = "") -> tuple[Path, str | None]:
+    """Weights that the administrator names. Raises FileNotFoundError when they are not there."""
+    from modelzoo.weights import registered_sha256
+
+    path = Path(setting).expanduser().absolute()
+    if not path.is_file():
+        raise FileNotFoundError(f"There is no weights file {path}; see SPOTID_DETECTOR_WEIGHTS and SPOTID_SEGMENTER_WEIGHTS.")
+    return path, sha256 or registered_sha256(path, Path(settings.SPOTID_WEIGHTS_DIR))
+
+
+@lru_cache(maxsize=1)
+def _detector() -> Any:
+    """The detector with weights, or the sentence that says why there is none."""
+    from preprocessing.detection.yolo import YoloConfig, YoloDetector
+
+    if settings.SPOTID_DETECTOR_WEIGHTS:
+        path, sha256 = _named_file(settings.SPOTID_DETECTOR_WEIGHTS, settings.SPOTID_DETECTOR_SHA256)
+    else:
+        weights = _weights("megadetector-v6-compact")
+        if isinstance(weights, str):
+            return weights
+        path, sha256 = weights
+    config_dir = Path(settings.SPOTID_HOME) / "ultralytics"
+    return YoloDetector(
+        YoloConfig(path, sha256, confidence=settings.SPOTID_DETECTOR_CONFIDENCE, config_dir=config_dir)
+    )
+
+
+def detector_weights() -> bool:
+    """Whether a detector with weights does the finding."""
+    with _lock:
+        return not isinstance(_detector(), str)
+
+
+@lru_cache(maxsize=1)
+def _segmenter() -> Any:
+    from preprocessing.segmentation.rembg_session import RembgSegmenter
+    from preprocessing.segmentation.yolo_seg import YoloSegConfig, YoloSegmenter
+
+    if settings.SPOTID_SEGMENTER_WEIGHTS:
+        path, sha256 = _named_file(settings.SPOTID_SEGMENTER_WEIGHTS)
+        if path.stem in ("u2net", "u2netp", "silueta", "isnet-general-use"):
+            return RembgSegmenter(path.stem, path.parent, sha256)
+        return YoloSegmenter(YoloSegConfig(path, sha256, config_dir=Path(settings.SPOTID_HOME) / "ultralytics"))
+    weights = _weights("u2net")
+    if isinstance(weights, str):
+        return weights
+    return RembgSegmenter("u2net", weights[0].parent, weights[1])
+
+
+def segmenter_weights() -> bool:
+    """Whether a segmenter with weights removes the background."""
+    with _lock:
+        return not isinstance(_segmenter(), str)
+
+
+@lru_cache(maxsize=1)
+def _grabcut() -> Any:
+    from preprocessing.segmentation.grabcut import GrabCutSegmenter
+
+    return GrabCutSegmenter()
+
+
+def detect(pixels: Any, background: Any | None) -> Found:
+    """Find what is on a photo (RGB uint8 H×W×3): with weights, else by the station background, else the whole frame."""
+    with _lock:
+        detector = _detector()
+    if not isinstance(detector, str):
+        return _found(detector.detect(pixels), DetectionSource.DETECTOR)
+    if background is not None:
+        from preprocessing.detection.background import StationBackgroundDetector
+
+        return _found(StationBackgroundDetector(background).detect(pixels), DetectionSource.BACKGROUND, detector)
+    from preprocessing.detection.whole_frame import WholeFrameDetector
+
+    return _found(WholeFrameDetector().detect(pixels), DetectionSource.WHOLE_FRAME, detector)
+
+
+def _found(result: Any, source: str, why: str = "") -> Found:
+    boxes = tuple(
+        FoundBox(*box.box.as_tuple(), category=box.category, confidence=box.confidence) for box in result.boxes
+    )
+    return Found(boxes, result.engine[:120], source, " ".join(part for part in (result.note, why) if part))
+
+
+def finished_crop(pixels: Any) -> Found:
+    """The box of a photo that is a finished crop."""
+    height, width = pixels.shape[:2]
+    box = FoundBox(0.0, 0.0, float(width), float(height), "animal", 1.0)
+    return Found((box,), "finished-crop/1", DetectionSource.CROP)
+
+
+def overlap(corners: Corners, box: FoundBox) -> float:
+    """Intersection over union of two boxes."""
+    from preprocessing.types import Box
+
+    return Box(*corners).iou(Box(box.x1, box.y1, box.x2, box.y2))
+
+
+def isolate(pixels: Any, corners: Corners, background: Any | None, *, given_edges: Path | None = None) -> Coat:
+    """Crop, mask, cut-out and edge map of one box. A given edge map is stretched to the crop and taken instead."""
+    from preprocessing import crops, edges
+    from preprocessing.types import Box
+
+    box = Box(*corners)
+    crop = crops.crop_box(pixels, box)
+    with _lock:
+        segmenter = _segmenter()
+    prior = None
+    if isinstance(segmenter, str):
+        segmenter = _grabcut()
+        if background is not None:
+            from preprocessing.detection.background import StationBackgroundDetector
+
+            prior = StationBackgroundDetector(background).foreground_mask(pixels)
+    mask = segmenter.segment(pixels, box, prior)
+    drawn = edges.edge_map(crop, mask.mask) if given_edges is None else _given(given_edges, crop.shape[:2])
+    quality = {key: _plain(value) for key, value in asdict(crops.measure_quality(crop, mask.mask)).items()}
+    if mask.note:
+        quality["mask_note"] = mask.note
+    engine = mask.engine if given_edges is None else f"{mask.engine}, edges given"
+    return Coat(crop, mask.mask, crops.cut_out(crop, mask.mask), drawn, engine[:120], quality)
+
+
+def _plain(value: Any) -> Any:
+    return list(value) if isinstance(value, tuple) else value
+
+
+def _given(path: Path, shape: tuple[int, int]) -> Any:
+    import cv2
+    import numpy as np
+
+    from . import photos
+
+    gray = photos.decode(path).pixels.max(axis=2)
+    stretched = cv2.resize(gray, (shape[1], shape[0]), interpolation=cv2.INTER_AREA)
+    return np.where(stretched >= 64, 255, 0).astype(np.uint8)
+
+
+def active_model() -> EmbeddingModel | None:
+    """The model whose vectors are made and compared. Without trained weights an untrained network stands in, and says so."""
+    return EmbeddingModel.objects.filter(state=EmbeddingModel.State.ACTIVE).first()
+
+
+def ensure_model() -> EmbeddingModel:
+    """The active model; on a new installation an untrained network of the default architecture is registered as it."""
+    active = active_model()
+    if active is not None:
+        return active
+    from modelzoo.network import EmbeddingConfig, initial_weights, save_weights
+
+    config = EmbeddingConfig()
+    folder = Path(settings.SPOTID_WEIGHTS_DIR)
+    folder.mkdir(parents=True, exist_ok=True)
+    name = f"{_UNTRAINED}.safetensors"
+    checksum = save_weights(folder / name, initial_weights(config, _UNTRAINED_SEED), {"trained": "false"})
+    try:
+        with transaction.atomic():
+            model = EmbeddingModel.objects.create(
+                name=_UNTRAINED,
+                architecture=config.backbone,
+                config=config.to_dict(),
+                dimension=config.dimension,
+                weights_file=name,
+                checksum=checksum,
+                licence="none: random numbers",
+                trained=False,
+                state=EmbeddingModel.State.ACTIVE,
+            )
+            create_vector_index(model)
+    except IntegrityError:
+        # Another process was quicker.
+        return EmbeddingModel.objects.get(state=EmbeddingModel.State.ACTIVE)
+    return model
+
+
+def create_vector_index(model: EmbeddingModel) -> None:
+    """A partial HNSW index over the model's vectors only. pgvector indexes `vector` up to 2 000 dimensions, `halfvec` to 4 000."""
+    kind, operators = ("vector", "vector_cosine_ops") if model.dimension <= 2000 else ("halfvec", "halfvec_cosine_ops")
+    if model.dimension > 4000:
+        return
+    with connection.cursor() as cursor:
+        cursor.execute(
+            f"CREATE INDEX IF NOT EXISTS embedding_hnsw_model_{model.pk:d} ON identification_embedding "
+            f"USING hnsw ((vector::{kind}({model.dimension:d})) {operators}) WHERE model_id = {model.pk:d}"
+        )
+
+
+@lru_cache(maxsize=2)
+def _encoder(name: str, checksum: str) -> Any:
+    from modelzoo.network import EmbeddingConfig
+    from modelzoo.runtime import Encoder
+
+    model = EmbeddingModel.objects.get(name=name)
+    return Encoder(
+        EmbeddingConfig.from_dict(model.config), Path(settings.SPOTID_WEIGHTS_DIR) / model.weights_file, checksum
+    )
+
+
+def encode(model: EmbeddingModel, crops: Sequence[Any], edges: Sequence[Any]) -> Any:
+    """n×dimension float32 unit rows."""
+    with _lock:
+        encoder = _encoder(model.name, model.checksum)
+    return encoder.encode(crops, edges)
+
+
+@lru_cache(maxsize=1)
+def local_config() -> Any:
+    from modelzoo.local.features import LocalConfig
+
+    return LocalConfig()
+
+
+def local_version() -> str:
+    return str(local_config().version)
+
+
+def extract(crop: Any, mask: Any | None) -> tuple[int, bytes]:
+    """Count and stored form of the local features of a crop inside its mask."""
+    from modelzoo.local.features import extract as extract_features
+    from modelzoo.local.features import to_bytes
+
+    features = extract_features(crop, mask, local_config())
+    return len(features), to_bytes(features)
+
+
+def engines_forget() -> None:
+    """Drop loaded engines, so that changed settings or weights are taken up (tests, activation)."""
+    for cached in (_detector, _segmenter, _grabcut, _encoder, local_config):
+        cached.cache_clear()
+    _given_up.clear()

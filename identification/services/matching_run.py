@@ -1,0 +1,143 @@
+"""One matching run over a survey. Loads engines: imported by tasks and commands only."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections import defaultdict
+from collections.abc import Callable
+
+import numpy as np
+from django.db import InterfaceError, OperationalError, transaction
+from django.db.models.functions import Now
+
+from ..inference import engines
+from ..inference.comparison import CoatSet, PairScore, calibration_version
+from ..matching.candidates import Scored, Side, compatible, keep
+from ..models import Candidate, Category, Detection, Embedding, LocalFeatureSet, Population, Survey
+from ..selectors.graph import population_graph
+from .matching import MatchingClaim, matching_claim, matching_fail, matching_fence, matching_renew
+from .work import LeaseLost
+
+logger = logging.getLogger(__name__)
+Progress = Callable[[int, int, str], None]
+
+# Up to this many detections every pair is verified; beyond, the shortlist of each anchor.
+VERIFY_ALL = 250
+SHORTLIST = 60
+_RENEW_SECONDS = 5.0
+
+
+def survey_match(*, survey_id: int, progress: Progress | None = None) -> bool:
+    """Compute the candidates of a survey's detections among its population, if it can be claimed; returns whether it was.
+
+    A survey that changes meanwhile keeps its old candidates and is matched again.
+    """
+    claim = matching_claim(survey_id=survey_id)
+    if claim is None:
+        return False
+    try:
+        _Run(claim, progress).match()
+    except LeaseLost:
+        logger.info("survey %s changed while it was matched", survey_id)
+    except (OperationalError, InterfaceError):
+        raise
+    except Exception as error:
+        logger.exception("matching of survey %s failed", survey_id)
+        matching_fail(claim=claim, reason=f"{type(error).__name__}: {error}")
+    return True
+
+
+def load_coats(population: Population, only_images: set[int] | None = None) -> tuple[list[Side], CoatSet]:
+    """The population's comparable detections (of some images), in id order, with their features under the present engines."""
+    detections = Detection.objects.filter(
+        image__survey__population=population, category=Category.ANIMAL, usable=True
+    ).order_by("pk")
+    if only_images is not None:
+        detections = detections.filter(image__in=only_images)
+    sides = [
+        Side(pk, image, flank, survey)
+        for pk, image, flank, survey in detections.values_list("pk", "image_id", "flank", "image__survey_id")
+    ]
+    position = {side.detection: index for index, side in enumerate(sides)}
+    stored: list[bytes | None] = [None] * len(sides)
+    rows = LocalFeatureSet.objects.filter(detection__in=detections, version=engines.local_version())
+    for detection_id, data in rows.values_list("detection_id", "data").iterator(chunk_size=200):
+        stored[position[detection_id]] = bytes(data)
+    model = engines.active_model()
+    vectors = None
+    if model is not None and sides:
+        vectors = np.zeros((len(sides), model.dimension), np.float32)
+        for detection_id, vector in (
+            Embedding.objects.filter(detection__in=detections, model=model)
+            .values_list("detection_id", "vector")
+            .iterator(chunk_size=200)
+        ):
+            vectors[position[detection_id]] = np.asarray(vector, np.float32)
+    return sides, CoatSet(stored, vectors, trained=bool(model and model.trained))
+
+
+class _Run:
+    def __init__(self, claim: MatchingClaim, progress: Progress | None) -> None:
+        self.claim = claim
+        self.survey = Survey.objects.select_related("population").get(pk=claim.survey_id)
+        self.sides, self.coats = load_coats(self.survey.population)
+        self.graph = population_graph(self.survey.population)
+        self.progress = progress
+        self.renewed = 0.0
+
+    def match(self) -> None:
+        anchors = [index for index, side in enumerate(self.sides) if side.survey == self.survey.pk]
+        everything = len(self.sides) <= VERIFY_ALL
+        seen: dict[tuple[int, int], PairScore] = {}
+        scored: dict[int, list[tuple[Scored, PairScore]]] = defaultdict(list)
+        for done, i in enumerate(anchors):
+            self._tell(done, len(anchors))
+            others = range(len(self.sides)) if everything else self.coats.shortlist(i, SHORTLIST)
+            for j in others:
+                if i == j or not compatible(self.sides[i], self.sides[j]):
+                    continue
+                pair = (i, j) if i < j else (j, i)
+                if pair not in seen:
+                    seen[pair] = self.coats.compare(*pair)
+                other = self.sides[j].detection
+                scored[i].append((Scored(other, seen[pair].score, self.graph.root(other)), seen[pair]))
+        self._store(scored)
+
+    def _tell(self, done: int, total: int) -> None:
+        if time.monotonic() - self.renewed > _RENEW_SECONDS:
+            matching_renew(claim=self.claim, progress=done / total)
+            self.renewed = time.monotonic()
+        if self.progress is not None:
+            self.progress(done, total, "")
+
+    def _store(self, scored: dict[int, list[tuple[Scored, PairScore]]]) -> None:
+        engine = f"{engines.local_version()}, {calibration_version()}"[:120]
+        rows = []
+        for i, pairs in scored.items():
+            by_detection = {item.detection: result for item, result in pairs}
+            for rank, item in enumerate(keep([item for item, _ in pairs]), 1):
+                result = by_detection[item.detection]
+                rows.append(
+                    Candidate(
+                        anchor_id=self.sides[i].detection,
+                        detection_id=item.detection,
+                        rank=rank,
+                        similarity=result.similarity,
+                        inliers=result.inliers,
+                        score=result.score,
+                        probability=result.probability,
+                        engine=engine,
+                    )
+                )
+        with transaction.atomic():
+            matching_fence(claim=self.claim)
+            Candidate.objects.filter(anchor__image__survey=self.survey).delete()
+            Candidate.objects.bulk_create(rows, batch_size=1000)
+            Survey.objects.filter(pk=self.survey.pk).update(
+                matching_state=Survey.Matching.DONE,
+                matched_at=Now(),
+                matching_lease_until=None,
+                matching_progress=1,
+                matching_error="",
+            )

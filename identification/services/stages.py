@@ -1,0 +1,205 @@
+"""The stages of one photo. Each can be repeated: what is there is kept, what is missing is made.
+
+Files are written and renamed before the row that names them, and every row is written under the claim's fence.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from django.db import transaction
+from numpy.typing import NDArray
+
+from ..inference import engines, photos
+from ..models import (
+    Category,
+    Detection,
+    DetectionSource,
+    Embedding,
+    Flank,
+    Image,
+    LocalFeatureSet,
+    MatchEdge,
+)
+from .annotation import image_people_refresh
+from .backgrounds import background_for
+from .media import detection_file, image_file, media_path
+from .work import Claim, work_fence
+
+Pixels = NDArray[np.uint8]
+PREVIEW_LONGEST = 1600
+THUMBNAIL_LONGEST = 360
+
+
+@dataclass
+class PhotoContext:
+    """What the stages of one photo share in memory."""
+
+    image: Image
+    detections: list[Detection] = field(default_factory=list)
+
+    @cached_property
+    def source(self) -> Path:
+        return photos.openable_path(self.image.source_path)
+
+    @cached_property
+    def pixels(self) -> Pixels:
+        """RGB uint8 H×W×3, upright, decoded once."""
+        return photos.decode(self.source).pixels
+
+
+def rejection(error: Exception) -> tuple[str, str] | None:
+    """Code and reason when the error is a judgement on the photo, which another attempt cannot change."""
+    return (error.code, error.reason) if isinstance(error, photos.Unreadable) else None
+
+
+def decode(claim: Claim, context: PhotoContext) -> None:
+    """Read the photo, and keep a preview and a thumbnail without metadata."""
+    image = context.image
+    photos.check_unchanged(context.source, image.size_bytes, image.mtime_ns, image.sha256)
+    pixels = context.pixels
+    preview = image_file(image.survey_id, image.pk, "preview.jpg")
+    thumbnail = image_file(image.survey_id, image.pk, "thumbnail.jpg")
+    photos.save_preview(media_path(preview), pixels, PREVIEW_LONGEST)
+    photos.save_preview(media_path(thumbnail), pixels, THUMBNAIL_LONGEST)
+    values: dict[str, Any] = {
+        "preview": preview,
+        "thumbnail": thumbnail,
+        "width": pixels.shape[1],
+        "height": pixels.shape[0],
+        "infrared": photos.is_infrared(pixels),
+    }
+    with transaction.atomic():
+        work_fence(claim=claim)
+        Image.objects.filter(pk=image.pk).update(**values)
+    for name, value in values.items():
+        setattr(image, name, value)
+
+
+def detect(claim: Claim, context: PhotoContext) -> None:
+    """Find animals, people and vehicles, unless boxes of the present engine are there already."""
+    image = context.image
+    if image.survey.crops_only:
+        found = engines.finished_crop(context.pixels)
+    else:
+        background = None if engines.detector_weights() else background_for(image, context.pixels)
+        found = engines.detect(context.pixels, background)
+    with transaction.atomic():
+        work_fence(claim=claim)
+        _replace_boxes(image, found)
+        Image.objects.filter(pk=image.pk).update(detector=found.engine, detector_note=found.note)
+        image_people_refresh(image=image)
+    image.refresh_from_db(fields=["detector", "detector_note", "has_person"])
+    context.detections = list(image.detections.filter(category=Category.ANIMAL))
+
+
+def _replace_boxes(image: Image, found: engines.Found) -> None:
+    """Write the boxes found now. Older machine boxes go, unless a person has said something of them: those stay."""
+    keep: list[Detection] = []
+    wanted = {(box.x1, box.y1, box.x2, box.y2) for box in found.boxes}
+    for detection in image.detections.all():
+        same = detection.engine == found.engine and (detection.x1, detection.y1, detection.x2, detection.y2) in wanted
+        if same:
+            continue
+        if _has_said(detection):
+            keep.append(detection)
+        else:
+            detection.delete()
+    for box in found.boxes:
+        if any(engines.overlap((kept.x1, kept.y1, kept.x2, kept.y2), box) > 0.5 for kept in keep):
+            continue
+        Detection.objects.get_or_create(
+            image=image,
+            engine=found.engine,
+            x1=box.x1,
+            y1=box.y1,
+            x2=box.x2,
+            y2=box.y2,
+            defaults={"category": box.category, "confidence": box.confidence, "source": found.source},
+        )
+
+
+def _has_said(detection: Detection) -> bool:
+    """Whether a person's word hangs on the box."""
+    return (
+        detection.source in (DetectionSource.DRAWN, DetectionSource.IMPORTED)
+        or detection.individual_id is not None
+        or detection.flank != Flank.UNKNOWN
+        or bool(detection.species)
+        or not detection.usable
+        or MatchEdge.objects.filter(a=detection).exists()
+        or MatchEdge.objects.filter(b=detection).exists()
+    )
+
+
+def isolate(claim: Claim, context: PhotoContext) -> None:
+    """Crop, remove the background and draw the edge map of every animal."""
+    image = context.image
+    background = None
+    for detection in context.detections:
+        if detection.edges and media_path(detection.edges).is_file():
+            continue
+        if background is None and not image.survey.crops_only and not engines.segmenter_weights():
+            background = background_for(image, context.pixels)
+        given = photos.openable_path(image.edges_path) if image.edges_path else None
+        box = (detection.x1, detection.y1, detection.x2, detection.y2)
+        coat = engines.isolate(context.pixels, box, background, given_edges=given)
+        names = {
+            kind: detection_file(image.survey_id, image.pk, detection.pk, f"{kind}.{suffix}")
+            for kind, suffix in (("crop", "jpg"), ("mask", "png"), ("cutout", "jpg"), ("edges", "png"))
+        }
+        for kind, name in names.items():
+            photos.save(media_path(name), getattr(coat, kind))
+        values = {**names, "segmenter": coat.segmenter, "quality": coat.quality}
+        with transaction.atomic():
+            work_fence(claim=claim)
+            Detection.objects.filter(pk=detection.pk).update(**values)
+        for name, value in values.items():
+            setattr(detection, name, value)
+
+
+def embed(claim: Claim, context: PhotoContext) -> None:
+    """Encode every crop under the active model."""
+    active = engines.active_model()
+    if active is None:
+        return
+    have = set(Embedding.objects.filter(detection__in=context.detections, model=active).values_list("detection_id", flat=True))
+    missing = [detection for detection in context.detections if detection.pk not in have]
+    if not missing:
+        return
+    crops = [photos.load(media_path(detection.crop)) for detection in missing]
+    edges = [photos.load_gray(media_path(detection.edges)) for detection in missing]
+    vectors = engines.encode(active, crops, edges)
+    with transaction.atomic():
+        work_fence(claim=claim)
+        Embedding.objects.bulk_create(
+            [
+                Embedding(detection=detection, model=active, vector=vector.tolist())
+                for detection, vector in zip(missing, vectors, strict=True)
+            ],
+            ignore_conflicts=True,
+        )
+
+
+def features(claim: Claim, context: PhotoContext) -> None:
+    """Extract the local features of every crop inside its mask."""
+    version = engines.local_version()
+    have = set(
+        LocalFeatureSet.objects.filter(detection__in=context.detections, version=version).values_list("detection_id", flat=True)
+    )
+    made = []
+    for detection in context.detections:
+        if detection.pk in have:
+            continue
+        crop = photos.load(media_path(detection.crop))
+        mask = photos.load_gray(media_path(detection.mask))
+        count, data = engines.extract(crop, mask)
+        made.append(LocalFeatureSet(detection=detection, version=version, count=count, data=data))
+    with transaction.atomic():
+        work_fence(claim=claim)
+        LocalFeatureSet.objects.bulk_create(made, ignore_conflicts=True)
+        LocalFeatureSet.objects.filter(detection__in=context.detections).exclude(version=version).delete()

@@ -1,0 +1,21 @@
+"""What workers are woken for. Ids only; each task can run twice. Engines are loaded here, in the worker."""
+
+from __future__ import annotations
+
+
+def process_batch(image_ids: list[int]) -> int:
+    from .services.processing import batch_process
+
+    return batch_process(image_ids=image_ids)
+
+
+def match_survey(survey_id: int) -> bool:
+    from .services.matching_run import survey_match
+
+    return survey_match(survey_id=survey_id)
+
+
+def beat() -> None:
+    from .services.work import heartbeat
+
+    heartbeat()
