@@ -1,7 +1,7 @@
 """Who may see and do what. Pages, admin, downloads and media all ask here, and nowhere else.
 
-The rules are the matrix of docs/permissions.md. What is not listed is refused. An object of a survey that the account has
-no membership of is answered as if it did not exist.
+The rules are the matrix of docs/permissions.md. What is not listed is refused. An object of a survey that the account
+has no membership of is answered as if it did not exist.
 """
 
 from __future__ import annotations

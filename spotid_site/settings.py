@@ -20,7 +20,8 @@ def _required(name: str) -> str:
         return env.str(name)
     except EnvError as error:
         raise ImproperlyConfigured(
-            f"{name} is not set. Start through `python3 spotid.py manage …`, which sets it, or see docs/administrator.md."
+            f"{name} is not set. Start through `python3 spotid.py manage …`, which sets it, or see "
+            "docs/administrator.md."
         ) from error
 
 

@@ -86,7 +86,7 @@ class CoatSet:
         return self._index
 
     def shortlist(self, i: int, k: int) -> list[int]:
-        """The k detections that are worth verifying against the i-th: by votes of descriptors, and by trained vectors."""
+        """Detections worth verifying against the i-th: the k best by votes of descriptors, and by trained vectors."""
         voted = self._local_index().shortlist(self.features[i], k + 1)[0].tolist()
         if self.vectors is not None and self.trained:
             order = np.argsort(-(self.vectors @ self.vectors[i]), kind="stable")[: k + 1].tolist()

@@ -65,7 +65,7 @@ class Coat:
 
 
 def _weights(name: str) -> tuple[Path, str] | str:
-    """File and SHA-256 of known weights, fetched at first use; or a sentence that says what is missing and what to do."""
+    """File and SHA-256 of known weights, fetched at first use; or a sentence that says what is missing."""
     from modelzoo.weights import KNOWN, WeightsError, fetch, installed
 
     source, folder = KNOWN[name], Path(settings.SPOTID_WEIGHTS_DIR)
@@ -93,7 +93,9 @@ def _named_file(setting: str, sha256: str = "") -> tuple[Path, str | None]:
 
     path = Path(setting).expanduser().absolute()
     if not path.is_file():
-        raise FileNotFoundError(f"There is no weights file {path}; see SPOTID_DETECTOR_WEIGHTS and SPOTID_SEGMENTER_WEIGHTS.")
+        raise FileNotFoundError(
+            f"There is no weights file {path}; see SPOTID_DETECTOR_WEIGHTS and SPOTID_SEGMENTER_WEIGHTS."
+        )
     return path, sha256 or registered_sha256(path, Path(settings.SPOTID_WEIGHTS_DIR))
 
 
@@ -110,9 +112,7 @@ def _detector() -> Any:
             return weights
         path, sha256 = weights
     config_dir = Path(settings.SPOTID_HOME) / "ultralytics"
-    return YoloDetector(
-        YoloConfig(path, sha256, confidence=settings.SPOTID_DETECTOR_CONFIDENCE, config_dir=config_dir)
-    )
+    return YoloDetector(YoloConfig(path, sha256, confidence=settings.SPOTID_DETECTOR_CONFIDENCE, config_dir=config_dir))
 
 
 def detector_weights() -> bool:
@@ -227,7 +227,7 @@ def _given(path: Path, shape: tuple[int, int]) -> Any:
 
 
 def active_model() -> EmbeddingModel | None:
-    """The model whose vectors are made and compared. Without trained weights an untrained network stands in, and says so."""
+    """The model whose vectors are made and compared; an untrained one says so."""
     return EmbeddingModel.objects.filter(state=EmbeddingModel.State.ACTIVE).first()
 
 
@@ -264,7 +264,10 @@ def ensure_model() -> EmbeddingModel:
 
 
 def create_vector_index(model: EmbeddingModel) -> None:
-    """A partial HNSW index over the model's vectors only. pgvector indexes `vector` up to 2 000 dimensions, `halfvec` to 4 000."""
+    """A partial HNSW index over the model's vectors only.
+
+    pgvector indexes `vector` up to 2 000 dimensions and `halfvec` up to 4 000; longer ones are searched exactly.
+    """
     kind, operators = ("vector", "vector_cosine_ops") if model.dimension <= 2000 else ("halfvec", "halfvec_cosine_ops")
     if model.dimension > 4000:
         return

@@ -80,7 +80,9 @@ def content_hash(found: FoundPhoto) -> str:
     try:
         return stable_hash(found.path, found)
     except FileChanged:
-        raise Unreadable("changed", "The file changed while it was read; ingest the folder again when copying is over.") from None
+        raise Unreadable(
+            "changed", "The file changed while it was read; ingest the folder again when copying is over."
+        ) from None
     except FileNotFoundError:
         raise Unreadable("missing", "The file vanished while the folder was read.") from None
     except OSError as error:

@@ -1,8 +1,8 @@
 """The signed graph of decisions, as pure functions over detection ids.
 
-Match edges join, no-match edges forbid. A component of match edges is an individual; a no-match edge inside a component is
-a contradiction. What follows: two members of one component match; members of two components between which any no-match
-edge runs do not.
+Match edges join, no-match edges forbid. A component of match edges is an individual; a no-match edge inside a
+component is a contradiction. What follows: two members of one component match; members of two components
+between which any no-match edge runs do not.
 """
 
 from __future__ import annotations

@@ -23,7 +23,8 @@ class Membership(models.Model):
     survey = models.ForeignKey("identification.Survey", on_delete=models.CASCADE, related_name="memberships")
     role = models.CharField(max_length=16, choices=Role, default=Role.VIEWER)
     may_see_places = models.BooleanField(
-        default=False, help_text="Exact coordinates, GPS in photos and source folders (curators and administrators only)."
+        default=False,
+        help_text="Exact coordinates, GPS in photos and source folders (curators and administrators only).",
     )
 
     class Meta:
@@ -42,7 +43,12 @@ class AuditEntry(models.Model):
     acting_user = models.ForeignKey(User, null=True, blank=True, on_delete=models.PROTECT, related_name="+")
     action = models.CharField(max_length=64)
     survey = models.ForeignKey(
-        "identification.Survey", null=True, blank=True, on_delete=models.DO_NOTHING, related_name="+", db_constraint=False
+        "identification.Survey",
+        null=True,
+        blank=True,
+        on_delete=models.DO_NOTHING,
+        related_name="+",
+        db_constraint=False,
     )
     object_type = models.CharField(max_length=64)
     object_id = models.BigIntegerField()

@@ -24,7 +24,8 @@ class EmbeddingModel(models.Model):
     checksum = models.CharField(max_length=64, help_text="SHA-256 of the weights file.")
     licence = models.CharField(max_length=120, blank=True)
     trained = models.BooleanField(
-        default=False, help_text="Untrained weights make vectors that say nothing; identification then leans on local features."
+        default=False,
+        help_text="Untrained weights make vectors that say nothing; identification then leans on local features.",
     )
     evaluation = models.JSONField(default=dict, blank=True)
     state = models.CharField(max_length=10, choices=State, default=State.CANDIDATE)
@@ -69,7 +70,9 @@ class LocalFeatureSet(models.Model):
 
     class Meta:
         constraints = [
-            models.UniqueConstraint(fields=["detection", "version"], name="local_features_once_per_detection_and_version"),
+            models.UniqueConstraint(
+                fields=["detection", "version"], name="local_features_once_per_detection_and_version"
+            ),
         ]
 
     def __str__(self) -> str:

@@ -18,7 +18,9 @@ class Image(models.Model):
 
     survey = models.ForeignKey(Survey, on_delete=models.CASCADE, related_name="images")
     sha256 = models.CharField(max_length=64)
-    relative_path = models.TextField(help_text="Below the ingested root, as found; names that are not UTF-8 are escaped.")
+    relative_path = models.TextField(
+        help_text="Below the ingested root, as found; names that are not UTF-8 are escaped."
+    )
     source_path = models.TextField(help_text="Where the file was read. A place: kept from most people.")
     size_bytes = models.BigIntegerField()
     mtime_ns = models.BigIntegerField()
@@ -116,7 +118,9 @@ class Detection(models.Model):
     class Meta:
         ordering = ["image", "id"]
         constraints = [
-            models.UniqueConstraint(fields=["image", "engine", "x1", "y1", "x2", "y2"], name="detection_once_per_engine_and_box"),
+            models.UniqueConstraint(
+                fields=["image", "engine", "x1", "y1", "x2", "y2"], name="detection_once_per_engine_and_box"
+            ),
             models.CheckConstraint(
                 condition=Q(x1__gte=0, y1__gte=0, x2__gt=F("x1"), y2__gt=F("y1")), name="detection_box_has_area"
             ),

@@ -35,7 +35,9 @@ class Individual(models.Model):
     number = models.PositiveIntegerField(help_text="Never reused, never renumbered.")
     name = models.CharField(max_length=120, blank=True)
     founder = models.OneToOneField(Detection, on_delete=models.CASCADE, related_name="founded_individual")
-    declared = models.BooleanField(default=False, help_text="A person said that this animal is one, even if it was seen once.")
+    declared = models.BooleanField(
+        default=False, help_text="A person said that this animal is one, even if it was seen once."
+    )
     retired = models.BooleanField(default=False)
     merged_into = models.ForeignKey("self", null=True, blank=True, on_delete=models.SET_NULL, related_name="merged")
     notes = models.TextField(blank=True)
@@ -45,9 +47,12 @@ class Individual(models.Model):
         ordering = ["population", "number"]
         constraints = [
             models.UniqueConstraint(fields=["population", "number"], name="individual_number_once_per_population"),
-            models.CheckConstraint(condition=Q(retired=True) | Q(merged_into__isnull=True), name="individual_merged_is_retired"),
             models.CheckConstraint(
-                condition=Q(merged_into__isnull=True) | ~Q(merged_into=F("id")), name="individual_not_merged_into_itself"
+                condition=Q(retired=True) | Q(merged_into__isnull=True), name="individual_merged_is_retired"
+            ),
+            models.CheckConstraint(
+                condition=Q(merged_into__isnull=True) | ~Q(merged_into=F("id")),
+                name="individual_not_merged_into_itself",
             ),
         ]
 
@@ -76,7 +81,8 @@ class MatchEdge(models.Model):
             models.CheckConstraint(condition=Q(a__lt=F("b")), name="edge_pair_is_ordered"),
             models.CheckConstraint(condition=Q(verdict__in=["", *Verdict.values]), name="edge_verdict_known"),
             models.CheckConstraint(
-                condition=Q(probability__isnull=True) | Q(probability__range=(0, 1)), name="edge_probability_is_fraction"
+                condition=Q(probability__isnull=True) | Q(probability__range=(0, 1)),
+                name="edge_probability_is_fraction",
             ),
         ]
         indexes = [models.Index(fields=["verdict"], name="edge_verdict")]
@@ -86,7 +92,7 @@ class MatchEdge(models.Model):
 
 
 class Decision(models.Model):
-    """Append-only: who said what about which pair, when, what it was before. An undo is a decision that names another."""
+    """Append-only: who said what about which pair, when, what it was before. An undo names the decision it undoes."""
 
     edge = models.ForeignKey(MatchEdge, on_delete=models.CASCADE, related_name="decisions")
     acting_user = models.ForeignKey(User, null=True, blank=True, on_delete=models.PROTECT, related_name="decisions")

@@ -11,7 +11,9 @@ class Population(models.Model):
     name = models.CharField(max_length=200)
     species = models.CharField(max_length=200, blank=True, help_text="Scientific name, e.g. Panthera pardus.")
     code_prefix = models.CharField(max_length=12, default="L", help_text="Individual codes look like L-0001.")
-    last_number = models.PositiveIntegerField(default=0, editable=False, help_text="Of individual codes; never goes back.")
+    last_number = models.PositiveIntegerField(
+        default=0, editable=False, help_text="Of individual codes; never goes back."
+    )
     created_at = models.DateTimeField(db_default=Now(), editable=False)
 
     class Meta:
@@ -34,7 +36,9 @@ class Survey(models.Model):
     population = models.ForeignKey(Population, on_delete=models.PROTECT, related_name="surveys")
     name = models.CharField(max_length=200)
     time_zone = models.CharField(max_length=64, default="UTC", help_text="Of the camera clocks, e.g. Asia/Kolkata.")
-    source_root = models.TextField(blank=True, help_text="The folder that was ingested last. A place: kept from most people.")
+    source_root = models.TextField(
+        blank=True, help_text="The folder that was ingested last. A place: kept from most people."
+    )
     station_pattern = models.TextField(blank=True)
     crops_only = models.BooleanField(default=False, help_text="The files are finished crops: no detector runs.")
     independence_minutes = models.PositiveIntegerField(default=30)
@@ -54,7 +58,8 @@ class Survey(models.Model):
         constraints = [
             models.UniqueConstraint(Lower("name"), name="survey_name_unique"),
             models.CheckConstraint(
-                condition=models.Q(matching_state__in=["stale", "running", "done", "failed"]), name="survey_matching_known"
+                condition=models.Q(matching_state__in=["stale", "running", "done", "failed"]),
+                name="survey_matching_known",
             ),
         ]
 
@@ -97,7 +102,9 @@ class EncounterEvent(models.Model):
         ordering = ["started_at"]
         constraints = [
             models.UniqueConstraint(fields=["station", "started_at"], name="event_once_per_station_and_start"),
-            models.CheckConstraint(condition=models.Q(ended_at__gte=models.F("started_at")), name="event_ends_after_start"),
+            models.CheckConstraint(
+                condition=models.Q(ended_at__gte=models.F("started_at")), name="event_ends_after_start"
+            ),
         ]
 
     def __str__(self) -> str:

@@ -31,7 +31,9 @@ def detection_annotate(*, acting_user: User | None, detections: Iterable[Detecti
         raise SpotIDError(f"{changes['category']!r} is no category.")
     changed = []
     ids = [detection.pk for detection in detections]
-    for detection in Detection.objects.select_for_update(of=("self",)).filter(pk__in=ids).select_related("image__survey"):
+    for detection in (
+        Detection.objects.select_for_update(of=("self",)).filter(pk__in=ids).select_related("image__survey")
+    ):
         before = {name: getattr(detection, name) for name in changes}
         if before == changes and not ("flank" in changes and not detection.flank_by_person):
             continue
@@ -74,11 +76,19 @@ def detection_draw(*, acting_user: User | None, image: Image, box: tuple[float, 
 
 
 @transaction.atomic
-def detection_redraw(*, acting_user: User | None, detection: Detection, box: tuple[float, float, float, float]) -> Detection:
-    """Correct the box of a detection. It stays the same animal: decisions on it stand, crop and features are made anew."""
+def detection_redraw(
+    *, acting_user: User | None, detection: Detection, box: tuple[float, float, float, float]
+) -> Detection:
+    """Correct the box of a detection. It stays the same animal: decisions stand, crop and features are made anew."""
     image = detection.image
     values = _box_inside(image, box)
-    before = {"x1": detection.x1, "y1": detection.y1, "x2": detection.x2, "y2": detection.y2, "engine": detection.engine}
+    before = {
+        "x1": detection.x1,
+        "y1": detection.y1,
+        "x2": detection.x2,
+        "y2": detection.y2,
+        "engine": detection.engine,
+    }
     for name, value in values.items():
         setattr(detection, name, value)
     detection.engine, detection.source, detection.confidence = "person", DetectionSource.DRAWN, 1.0

@@ -75,7 +75,12 @@ def decision_undo(*, acting_user: User | None, decision: Decision, any_user: boo
     if Decision.objects.filter(undoes=decision).exists():
         raise UndoRefused("This decision has been taken back already.")
     undo = Decision.objects.create(
-        edge=edge, acting_user=acting_user, verdict="", previous_verdict=edge.verdict, undoes=decision, anchor=decision.anchor
+        edge=edge,
+        acting_user=acting_user,
+        verdict="",
+        previous_verdict=edge.verdict,
+        undoes=decision,
+        anchor=decision.anchor,
     )
     _fold_edge(edge)
     individuals_resolve(population=population, detections=[edge.a_id, edge.b_id])

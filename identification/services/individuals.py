@@ -39,13 +39,18 @@ def individuals_resolve(*, population: Population, detections: Collection[int]) 
 
 def _move_founders(components: list[frozenset[int]]) -> None:
     """When an individual fell apart, let its larger founderless part keep the code."""
-    founders = {i.founder_id: i for i in Individual.objects.filter(founder__in=[d for part in components for d in part])}
+    founders = {
+        i.founder_id: i for i in Individual.objects.filter(founder__in=[d for part in components for d in part])
+    }
     taken = {index for index, part in enumerate(components) if part & founders.keys()}
     for index, part in enumerate(components):
         if index in taken or len(part) < 2:
             continue
         former = (
-            Individual.objects.filter(detections__in=part, retired=False, declared=False).distinct().order_by("number").first()
+            Individual.objects.filter(detections__in=part, retired=False, declared=False)
+            .distinct()
+            .order_by("number")
+            .first()
         )
         if former is None:
             continue

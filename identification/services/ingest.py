@@ -6,7 +6,7 @@ import re
 import zoneinfo
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
 
@@ -200,7 +200,7 @@ class _Run:
         if offset is not None:
             return naive.replace(tzinfo=offset), []
         aware = naive.replace(tzinfo=self.zone)
-        back = aware.astimezone(timezone.utc).astimezone(self.zone).replace(tzinfo=None)
+        back = aware.astimezone(UTC).astimezone(self.zone).replace(tzinfo=None)
         flags = ["clock_change_gap"] if back != naive else []
         if aware.utcoffset() != aware.replace(fold=1).utcoffset() and not flags:
             flags = ["clock_change_twice"]
@@ -212,9 +212,15 @@ class _Run:
             return ""
         relative = found.path.relative_to(self.root)
         for candidate in (self.edges / relative, *(self.edges / relative.parent).glob("*")):
-            if candidate.stem == relative.stem and candidate.is_file() and candidate.parent == self.edges / relative.parent:
+            if (
+                candidate.stem == relative.stem
+                and candidate.is_file()
+                and candidate.parent == self.edges / relative.parent
+            ):
                 return photos.storable_path(candidate)
-        self.result.skipped.append((found.relative_path, "no_edge_map", "No edge map with this name: it is computed instead."))
+        self.result.skipped.append(
+            (found.relative_path, "no_edge_map", "No edge map with this name: it is computed instead.")
+        )
         return ""
 
     def finish(self, acting_user: User | None) -> None:
@@ -246,7 +252,6 @@ def _offset(text: str | None) -> timezone | None:
     if not text:
         return None
     if text == "Z":
-        return timezone.utc
+        return UTC
     sign = -1 if text[0] == "-" else 1
     return timezone(sign * timedelta(hours=int(text[1:3]), minutes=int(text[4:6])))
-

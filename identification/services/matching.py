@@ -59,7 +59,9 @@ def matching_request(*, survey: Survey, acting_user: User | None) -> None:
     """
     waiting = Work.objects.filter(image__survey=survey, state__in=UNFINISHED).count()
     if waiting:
-        raise SpotIDError(f"{waiting} photos of {survey.name} are not through yet. Matching starts by itself when they are.")
+        raise SpotIDError(
+            f"{waiting} photos of {survey.name} are not through yet. Matching starts by itself when they are."
+        )
     with transaction.atomic():
         matching_invalidate(survey=survey)
         audit_record(acting_user=acting_user, action="survey.match", target=survey, survey=survey)
@@ -126,7 +128,8 @@ def matching_fail(*, claim: MatchingClaim, reason: str) -> None:
 _EXPIRED = """
 UPDATE identification_survey SET matching_lease_until = NULL, matching_token = 0,
     matching_state = CASE WHEN matching_attempts >= %s THEN 'failed' ELSE 'stale' END,
-    matching_error = CASE WHEN matching_attempts >= %s THEN 'The worker died while matching; use Match again.' ELSE '' END
+    matching_error = CASE WHEN matching_attempts >= %s THEN 'The worker died while matching. Match again.'
+        ELSE '' END
 WHERE matching_state = 'running' AND (matching_lease_until < clock_timestamp() OR matching_worker = ANY(%s))
 """
 

@@ -29,7 +29,7 @@ _RENEW_SECONDS = 5.0
 
 
 def survey_match(*, survey_id: int, progress: Progress | None = None) -> bool:
-    """Compute the candidates of a survey's detections among its population, if it can be claimed; returns whether it was.
+    """Compute the candidates of a survey's detections among its population; returns whether it could be claimed.
 
     A survey that changes meanwhile keeps its old candidates and is matched again.
     """
@@ -49,7 +49,7 @@ def survey_match(*, survey_id: int, progress: Progress | None = None) -> bool:
 
 
 def load_coats(population: Population, only_images: set[int] | None = None) -> tuple[list[Side], CoatSet]:
-    """The population's comparable detections (of some images), in id order, with their features under the present engines."""
+    """The population's comparable detections (of some images), in id order, with their stored features."""
     detections = Detection.objects.filter(
         image__survey__population=population, category=Category.ANIMAL, usable=True
     ).order_by("pk")

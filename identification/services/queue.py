@@ -77,5 +77,3 @@ def work_requeue(*, images: Iterable[Image], acting_user: User | None = None) ->
     for survey in surveys:
         work_enqueue(survey=survey, stale_only=True)
     return count
-
-

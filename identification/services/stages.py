@@ -167,7 +167,9 @@ def embed(claim: Claim, context: PhotoContext) -> None:
     active = engines.active_model()
     if active is None:
         return
-    have = set(Embedding.objects.filter(detection__in=context.detections, model=active).values_list("detection_id", flat=True))
+    have = set(
+        Embedding.objects.filter(detection__in=context.detections, model=active).values_list("detection_id", flat=True)
+    )
     missing = [detection for detection in context.detections if detection.pk not in have]
     if not missing:
         return
@@ -189,7 +191,9 @@ def features(claim: Claim, context: PhotoContext) -> None:
     """Extract the local features of every crop inside its mask."""
     version = engines.local_version()
     have = set(
-        LocalFeatureSet.objects.filter(detection__in=context.detections, version=version).values_list("detection_id", flat=True)
+        LocalFeatureSet.objects.filter(detection__in=context.detections, version=version).values_list(
+            "detection_id", flat=True
+        )
     )
     made = []
     for detection in context.detections:

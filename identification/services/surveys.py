@@ -43,7 +43,11 @@ def survey_get_or_create(
     home = Population.objects.filter(name__iexact=wanted).first() or Population.objects.create(name=wanted)
     survey = Survey.objects.create(population=home, name=name, time_zone=time_zone or "UTC", crops_only=crops_only)
     audit_record(
-        acting_user=acting_user, action="survey.create", target=survey, survey=survey, after={"name": name, "population": home.name}
+        acting_user=acting_user,
+        action="survey.create",
+        target=survey,
+        survey=survey,
+        after={"name": name, "population": home.name},
     )
     return survey
 
@@ -53,7 +57,9 @@ def check_time_zone(name: str) -> None:
     try:
         zoneinfo.ZoneInfo(name)
     except (zoneinfo.ZoneInfoNotFoundError, ValueError, OSError):
-        raise SpotIDError(f"{name!r} is no time zone. Use a name such as Asia/Kolkata, Africa/Windhoek or UTC.") from None
+        raise SpotIDError(
+            f"{name!r} is no time zone. Use a name such as Asia/Kolkata, Africa/Windhoek or UTC."
+        ) from None
 
 
 def survey_delete(*, acting_user: User | None, survey: Survey) -> None:
@@ -69,7 +75,12 @@ def survey_delete(*, acting_user: User | None, survey: Survey) -> None:
         going = set(Detection.objects.filter(image__survey=survey).values_list("pk", flat=True))
         neighbours = _neighbours(going)
         for individual in Individual.objects.filter(founder__in=going, retired=False):
-            heir = individual.detections.exclude(pk__in=going).exclude(founded_individual__isnull=False).order_by("pk").first()
+            heir = (
+                individual.detections.exclude(pk__in=going)
+                .exclude(founded_individual__isnull=False)
+                .order_by("pk")
+                .first()
+            )
             if heir is not None:
                 individual.founder = heir
                 individual.save(update_fields=["founder"])
@@ -85,3 +96,8 @@ def _neighbours(detections: set[int]) -> list[int]:
     ends = set(edges.filter(a__in=detections).values_list("b_id", flat=True))
     ends |= set(edges.filter(b__in=detections).values_list("a_id", flat=True))
     return sorted(ends - detections)
+
+
+def population_describe(*, population: Population, species: str, code_prefix: str) -> None:
+    """Say which species a population is, and how its individuals' codes begin."""
+    Population.objects.filter(pk=population.pk).update(species=species, code_prefix=code_prefix)

@@ -84,7 +84,13 @@ def work_fence(*, claim: Claim) -> None:
 def work_finish(*, claim: Claim, seconds: float) -> None:
     work_fence(claim=claim)
     Work.objects.filter(pk=claim.image_id).update(
-        state=ProcessingState.DONE, lease_until=None, seconds=seconds, finished_at=Now(), reason_code="", reason="", worker=""
+        state=ProcessingState.DONE,
+        lease_until=None,
+        seconds=seconds,
+        finished_at=Now(),
+        reason_code="",
+        reason="",
+        worker="",
     )
 
 
@@ -133,7 +139,7 @@ WHERE state = 'running' AND (lease_until < clock_timestamp() OR worker = ANY(%s)
 
 
 def work_expire() -> int:
-    """End leases that ran out, or whose worker on this host is gone; out of attempts means set aside. Returns how many."""
+    """End leases that ran out, or whose worker on this host is gone; returns how many. Out of attempts: set aside."""
     holders = Work.objects.filter(state=ProcessingState.RUNNING).values_list("worker", flat=True).distinct()
     dead = dead_workers(holders)
     attempts = settings.SPOTID_MAX_ATTEMPTS
@@ -175,7 +181,8 @@ def heartbeat_age(name: str = HEARTBEAT) -> float | None:
     """Seconds since the last beat by the database's clock; None when there never was one."""
     with connection.cursor() as cursor:
         cursor.execute(
-            "SELECT extract(epoch FROM clock_timestamp() - beat_at) FROM identification_heartbeat WHERE name = %s", [name]
+            "SELECT extract(epoch FROM clock_timestamp() - beat_at) FROM identification_heartbeat WHERE name = %s",
+            [name],
         )
         row = cursor.fetchone()
     return float(row[0]) if row else None

@@ -14,14 +14,16 @@ from ._progress import progress_bar
 class Command(BaseCommand):
     help = (
         "Rank every photo of a survey against all others and hold the ranking against a truth: by embedding, by local "
-        "features and by both. Decisions, events, times and folder names play no part. Singletons are no queries; a photo "
-        "without detection is a miss. TkRMD: share of queries with a match among the first k. DTkAP: mean precision at "
+        "features and by both. Decisions, events, times and folder names play no part. Singletons are no queries; a "
+        "photo without detection is a miss. TkRMD: share of queries with a match among the first k. DTkAP: mean precision at "
         "ranks 1…min(matches, 5)."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--survey", required=True, metavar="NAME")
-        parser.add_argument("--truth", required=True, metavar="folders|CSV", help="folders, or a table: photo, individual")
+        parser.add_argument(
+            "--truth", required=True, metavar="folders|CSV", help="folders, or a table: photo, individual"
+        )
         parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there too")
 
     def handle(self, *args: Any, **options: Any) -> None:
@@ -40,11 +42,13 @@ class Command(BaseCommand):
     def _tell(self, result: dict[str, Any]) -> None:
         out = self.stdout
         out.write(
-            f"{result['photos']} photos, {result['identities']} identities, {result['without_detection']} without detection, "
-            f"{result['without_label']} without label"
+            f"{result['photos']} photos, {result['identities']} identities, {result['without_detection']} without "
+            f"detection, {result['without_label']} without label"
         )
         if result["model"] and not result["model"]["trained"]:
-            out.write("The embedding is untrained: its figures are what random weights reach, and it has no say in the combination.")
+            out.write(
+                "The embedding is untrained: its figures are what random weights reach; it has no say in the combination."
+            )
         ranks = " ".join(f"{f'T{k}RMD':>7}" for k in range(1, 11))
         out.write(f"{'':<10} {ranks} {'DT5AP':>7} {'s/query':>9}")
         for name in ("embedding", "local", "combined"):

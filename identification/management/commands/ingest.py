@@ -20,9 +20,14 @@ class Command(BaseCommand):
         parser.add_argument("folder", type=Path, metavar="DIR")
         parser.add_argument("--survey", required=True, metavar="NAME")
         parser.add_argument("--population", default="", metavar="NAME", help="made like the survey's name if left out")
-        parser.add_argument("--timezone", default="", metavar="TZ", help="of the camera clocks, e.g. Asia/Kolkata (UTC)")
         parser.add_argument(
-            "--station-pattern", default="", metavar="REGEX", help="with groups named station and camera, on the relative path"
+            "--timezone", default="", metavar="TZ", help="of the camera clocks, e.g. Asia/Kolkata (UTC)"
+        )
+        parser.add_argument(
+            "--station-pattern",
+            default="",
+            metavar="REGEX",
+            help="with groups named station and camera, on the relative path",
         )
         parser.add_argument("--crops", action="store_true", help="the files are finished crops: no detector runs")
         parser.add_argument("--edges", type=Path, metavar="DIR", help="edge maps of the crops, same relative names")
@@ -50,7 +55,10 @@ class Command(BaseCommand):
 
     def _tell(self, result: IngestResult) -> None:
         out = self.stdout
-        out.write(f"Survey {result.survey.name}: {result.new} new, {result.known} already known, {len(result.skipped)} skipped.")
+        out.write(
+            f"Survey {result.survey.name}: {result.new} new, {result.known} already known, "
+            f"{len(result.skipped)} skipped."
+        )
         if result.unknown_time:
             out.write(f"{result.unknown_time} of the new photos say nowhere when they were taken.")
         for path, code, reason in result.skipped[:_SHOWN]:

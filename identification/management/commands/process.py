@@ -14,7 +14,7 @@ _NO_WORKER_SECONDS = 60
 
 
 class Command(BaseCommand):
-    help = "Process photos that wait: find animals, isolate the coat, encode it, match. Without options, wakes the workers."
+    help = "Process photos that wait: find animals, isolate and encode the coat, match. Without options, wakes the workers."
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--survey", metavar="NAME", help="all surveys if left out")
@@ -91,7 +91,9 @@ class Command(BaseCommand):
         )
         bad = works.filter(state__in=[ProcessingState.FAILED, ProcessingState.SET_ASIDE])
         for work in bad.select_related("image").order_by("image__relative_path")[:200]:
-            self.stdout.write(f"  {work.image.relative_path}: {work.get_stage_display()}: {work.reason} [{work.reason_code}]")
+            self.stdout.write(
+                f"  {work.image.relative_path}: {work.get_stage_display()}: {work.reason} [{work.reason_code}]"
+            )
 
 
 _OPEN = (ProcessingState.PENDING, ProcessingState.RUNNING)
