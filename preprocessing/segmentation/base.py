@@ -30,17 +30,21 @@ class Segmenter(Protocol):
         """
 
 
-def clean_mask(mask: GrayImage, keep_share: float = 0.1) -> GrayImage:
-    """The largest connected part and those with at least `keep_share` of its area, holes filled; uint8 0/255."""
+def clean_mask(mask: GrayImage, keep_share: float = 0.1, hole_share: float = 0.01) -> GrayImage:
+    """The largest connected part and those with at least `keep_share` of its area; uint8 0/255.
+
+    Holes below `hole_share` of the crop are filled; larger ones are ground seen between legs and tail.
+    """
     binary = (mask > 0).astype(np.uint8)
-    count, labels, stats, _ = cv2.connectedComponentsWithStats(binary, connectivity=8)
+    count, labels, stats, _ = cv2.connectedComponentsWithStats(binary, connectivity=4)
     if count < 2:
         return np.zeros_like(mask)
     areas = stats[1:, cv2.CC_STAT_AREA]
-    kept = 1 + np.flatnonzero(areas >= keep_share * areas.max())
-    solid = np.isin(labels, kept).astype(np.uint8)
-    outlines, _ = cv2.findContours(solid, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
-    return np.asarray(cv2.drawContours(np.zeros_like(mask), outlines, -1, 255, cv2.FILLED), dtype=np.uint8)
+    binary = np.isin(labels, 1 + np.flatnonzero(areas >= keep_share * areas.max())).astype(np.uint8)
+    _, labels, stats, _ = cv2.connectedComponentsWithStats(1 - binary, connectivity=4)
+    holes = 1 + np.flatnonzero(stats[1:, cv2.CC_STAT_AREA] < hole_share * binary.size)
+    binary[np.isin(labels, holes) & (binary == 0)] = 1
+    return binary * np.uint8(255)
 
 
 def finished(mask: GrayImage, engine: str, note: str = "", smallest_share: float = 0.02) -> MaskResult:

@@ -6,7 +6,6 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from preprocessing.crops import crop_box
 from preprocessing.detection.categories import category_of
 from preprocessing.detection.ultralytics_runtime import (
     WeightsRefused,
@@ -16,7 +15,8 @@ from preprocessing.detection.ultralytics_runtime import (
     onnx_metadata,
     predict,
 )
-from preprocessing.segmentation.base import EMPTY_NOTE, clean_mask, finished
+from preprocessing.segmentation.base import clean_mask, finished
+from preprocessing.segmentation.grabcut import GrabCutSegmenter
 from preprocessing.types import ANIMAL, Box, GrayImage, Image, MaskResult
 
 NAME = "yolo-seg"
@@ -49,15 +49,17 @@ class YoloSegmenter:
         self.config = config
         self.image_size = config.image_size or image_size_of(onnx_metadata(config.weights)) or 640
         self.version = f"{NAME}/{config.weights.stem}/{digest[:12]}/conf{config.confidence:g}"
+        self._fallback = GrabCutSegmenter()
         self._model = load_yolo(config.weights, "segment", config.config_dir)
 
     def segment(self, image: Image, box: Box, prior: GrayImage | None = None) -> MaskResult:
-        """Mask of the animal; full with a note when no animal was seen. See `base.Segmenter.segment`."""
-        crop = crop_box(image, box)
+        """Mask of the animal; GrabCut's, with a note, when no animal was seen. See `base.Segmenter.segment`."""
         found = self.find(image, box)
-        if found is None:
-            return MaskResult(np.full(crop.shape[:2], 255, np.uint8), self.version, f"no animal seen; {EMPTY_NOTE}")
-        return finished(clean_mask(found), self.version)
+        if found is not None and np.any(found):
+            return finished(clean_mask(found), self.version)
+        instead = self._fallback.segment(image, box, prior)
+        note = "; ".join(filter(None, (f"{NAME} saw no animal, {instead.engine} was used", instead.note)))
+        return MaskResult(instead.mask, f"{self.version}+{instead.engine}", note)
 
     def find(self, image: Image, box: Box) -> GrayImage | None:
         """The raw mask in crop coordinates (uint8 0/255), None when no animal overlaps the box."""
