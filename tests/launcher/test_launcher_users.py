@@ -1,0 +1,147 @@
+"""Root and ordinary users: who runs PostgreSQL, where its data goes, and that no existing folder is touched."""
+
+import os
+import pwd
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from launcher_project import CHECKOUT, Project, project_made
+
+from launcher.accounts import Account, may_enter
+from launcher.binaries import find_programs
+from launcher.environment import Environment
+
+ORDINARY = "nobody"
+
+pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="only root can play both root and an ordinary user")
+
+
+def modes(*folders: Path) -> dict[Path, tuple[int, int, int]]:
+    status = {folder: folder.stat() for folder in folders}
+    return {folder: (found.st_mode, found.st_uid, found.st_gid) for folder, found in status.items()}
+
+
+def all_above(path: Path) -> list[Path]:
+    return [path, *path.parents]
+
+
+def owner(folder: Path) -> str:
+    return pwd.getpwuid(folder.stat().st_uid).pw_name
+
+
+@pytest.fixture
+def person(tmp_path: Path) -> Iterator[Path]:
+    """A home folder that only its owner may enter, like root's."""
+    folder = Path("/tmp") / f"person-{os.getpid()}"
+    folder.mkdir(mode=0o700)
+    yield folder
+    shutil.rmtree(folder)
+
+
+def test_root_gives_the_database_in_the_home_to_a_user_of_its_own(fresh_project: Project) -> None:
+    before = modes(*all_above(fresh_project.path))
+    assert fresh_project.run("manage", "exit", "0").returncode == 0
+    data = Path(str(fresh_project.location()["data"]))
+    assert data == fresh_project.home / "database" / "data"
+    assert owner(data) not in ("root", "")
+    assert data.parent.stat().st_mode & 0o777 == 0o700
+    assert modes(*all_above(fresh_project.path)) == before
+
+
+def test_root_below_a_home_folder_puts_the_database_outside_and_records_it(person: Path) -> None:
+    with project_made(parent=person) as project:
+        project.environ["HOME"] = str(person)
+        before = modes(*all_above(project.path))
+        done = project.run("manage", "exit", "0")
+        assert done.returncode == 0, done.stderr
+        data = Path(str(project.location()["data"]))
+        assert data.parent.parent == Path("/var/lib/spotid")
+        assert str(data.parent) in done.stdout
+        assert modes(*all_above(project.path)) == before
+        assert owner(data) != "root"
+        assert project.run("manage", "exit", "0").returncode == 0
+        assert "Making the database" not in project.run("manage", "exit", "0").stdout
+
+
+def test_a_folder_that_the_database_user_cannot_reach_counts_like_a_home_folder(person: Path) -> None:
+    with project_made(parent=person) as project:
+        assert project.run("manage", "exit", "0").returncode == 0
+        assert str(project.location()["data"]).startswith("/var/lib/spotid/")
+        assert "can't reach" in str(project.location()["reason"])
+        assert person.stat().st_mode & 0o777 == 0o700
+
+
+def test_a_moved_home_keeps_its_database_and_a_copied_one_is_refused(person: Path) -> None:
+    with project_made(parent=person) as project:
+        first, moved, copied = (project.path / name for name in ("home", "home moved", "home copied"))
+        assert project.run("--home", str(first), "manage", "exit", "0").returncode == 0
+        data = project.location(first)["data"]
+        first.rename(moved)
+        assert project.run("--home", str(moved), "manage", "exit", "0").returncode == 0
+        assert project.location(moved)["data"] == data
+        shutil.copytree(moved, copied)
+        refused = project.run("--home", str(copied), "manage", "exit", "0")
+        assert refused.returncode == 1
+        assert "is a copy of" in refused.stderr
+
+
+def test_a_home_made_anew_does_not_get_the_database_of_the_removed_one(person: Path) -> None:
+    with project_made(parent=person) as project:
+        assert project.run("manage", "exit", "0").returncode == 0
+        first = Path(str(project.location()["data"]))
+        shutil.rmtree(project.home)
+        try:
+            assert project.run("manage", "exit", "0").returncode == 0
+            assert Path(str(project.location()["data"])) != first
+            assert first.exists()
+        finally:
+            shutil.rmtree(first.parent)
+
+
+def test_a_lost_database_is_told_and_not_replaced_by_an_empty_one(person: Path) -> None:
+    with project_made(parent=person) as project:
+        assert project.run("manage", "exit", "0").returncode == 0
+        shutil.rmtree(Path(str(project.location()["data"])).parent)
+        done = project.run("manage", "exit", "0")
+        assert done.returncode == 1
+        assert "is not there" in done.stderr
+
+
+def test_an_ordinary_user_runs_it_all_under_its_own_name() -> None:
+    user = pwd.getpwnam(ORDINARY)
+    account = Account(ORDINARY, user.pw_uid, user.pw_gid)
+    if not may_enter(account, find_programs(Environment(Path(sys.prefix), CHECKOUT).site_packages).folder):
+        pytest.skip("the environment of the tests is closed to ordinary users")
+    pythons = [f"/usr/bin/python3.{minor}" for minor in range(11, 15)]
+    python = next((python for python in pythons if Path(python).exists()), None)
+    if python is None:
+        pytest.skip("there is no Python that every user can reach")
+    with project_made(python=python) as project:
+        subprocess.run(["chown", "-R", f"{user.pw_uid}:{user.pw_gid}", str(project.path)], check=True)
+        done = subprocess.run(
+            [python, str(project.path / "spotid.py"), "manage", "exit", "4"],
+            env=project.environ,
+            cwd=project.path,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=120,
+            **account.popen_options(),
+        )
+        assert done.returncode == 4, done.stderr
+        assert project.location()["data"] == str(project.home / "database" / "data")
+        assert owner(project.home / "database" / "data") == ORDINARY
+        assert project.home.stat().st_mode & 0o777 == 0o700
+
+
+def test_a_home_of_somebody_else_is_refused(fresh_project: Project) -> None:
+    assert fresh_project.run("manage", "exit", "0").returncode == 0
+    user = pwd.getpwnam(ORDINARY)
+    os.chown(fresh_project.home / "secrets.json", user.pw_uid, user.pw_gid)
+    done = fresh_project.run("manage", "exit", "0")
+    assert done.returncode == 1
+    assert ORDINARY in done.stderr
