@@ -55,9 +55,7 @@ def shared_photo_pairs(detections: Collection[int]) -> list[tuple[int, int]]:
     )
     pairs = []
     for image in crowded:
-        on_photo = sorted(
-            Detection.objects.filter(pk__in=detections, image_id=image).values_list("pk", flat=True)
-        )
+        on_photo = sorted(Detection.objects.filter(pk__in=detections, image_id=image).values_list("pk", flat=True))
         pairs += [(a, b) for index, a in enumerate(on_photo) for b in on_photo[index + 1 :]]
     return pairs
 

@@ -54,15 +54,16 @@ class ReviewState:
 
 def reviewable_detections(survey: Survey):  # type: ignore[no-untyped-def]
     """Detections that take part in matching, in the order of the photos."""
-    return Detection.objects.filter(
-        image__survey=survey, category="animal", usable=True
-    ).order_by(F("image__captured_at").asc(nulls_last=True), "image__relative_path", "id")
+    return Detection.objects.filter(image__survey=survey, category="animal", usable=True).order_by(
+        F("image__captured_at").asc(nulls_last=True), "image__relative_path", "id"
+    )
 
 
 def review_state(*, user: User, survey: Survey, anchor: int | None = None) -> ReviewState:
     """Where the reviewer is, or, with `anchor`, that anchor's candidates.
 
-    At most SPOTID_CANDIDATES questions are asked per anchor. Pairs that are decided, or follow from decisions, are not asked.
+    At most SPOTID_CANDIDATES questions are asked per anchor. Pairs that are decided, or that
+    follow from decisions, are not asked.
     """
     position = ReviewPosition.objects.filter(user=user, survey=survey).first()
     passed = set(position.passed.values_list("pk", flat=True)) if position else set()
@@ -75,10 +76,14 @@ def review_state(*, user: User, survey: Survey, anchor: int | None = None) -> Re
     progress = Progress(
         anchors=len(order),
         settled=sum(not open_pairs for open_pairs in questions.values()),
-        decisions=Decision.objects.filter(anchor__image__survey=survey, undoes__isnull=True, undone_by__isnull=True).count(),
+        decisions=Decision.objects.filter(
+            anchor__image__survey=survey, undoes__isnull=True, undone_by__isnull=True
+        ).count(),
     )
     undoable = (
-        Decision.objects.filter(acting_user=user, undoes__isnull=True, undone_by__isnull=True, anchor__image__survey=survey)
+        Decision.objects.filter(
+            acting_user=user, undoes__isnull=True, undone_by__isnull=True, anchor__image__survey=survey
+        )
         .select_related("edge")
         .order_by("-id")
         .first()

@@ -19,8 +19,7 @@ from django.db.models.functions import Now
 
 from ..errors import SpotIDError
 from ..models import Heartbeat, ProcessingStage, ProcessingState, Work
-
-HEARTBEAT = "cluster"
+from ..selectors.heartbeat import HEARTBEAT
 
 
 class LeaseLost(SpotIDError):
@@ -175,17 +174,6 @@ def heartbeat(name: str = HEARTBEAT) -> None:
             "WHERE identification_heartbeat.beat_at < clock_timestamp() - interval '1 second'",
             [name],
         )
-
-
-def heartbeat_age(name: str = HEARTBEAT) -> float | None:
-    """Seconds since the last beat by the database's clock; None when there never was one."""
-    with connection.cursor() as cursor:
-        cursor.execute(
-            "SELECT extract(epoch FROM clock_timestamp() - beat_at) FROM identification_heartbeat WHERE name = %s",
-            [name],
-        )
-        row = cursor.fetchone()
-    return float(row[0]) if row else None
 
 
 STOPPING = "stopping"

@@ -63,7 +63,7 @@ class Command(BaseCommand):
 
     def _wait(self, survey: Survey | None) -> None:
         from ...services.reconcile import reconcile
-        from ...services.work import heartbeat_age
+        from ...selectors.heartbeat import heartbeat_age
 
         began = time.monotonic()
         total = _works(survey).filter(state__in=_OPEN).count()

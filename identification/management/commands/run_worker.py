@@ -93,7 +93,7 @@ class Command(BaseCommand):
             logger.info("%s leases of dead workers ended, %s photos put on the queue", found.expired, found.queued)
 
     def _judge(self, stale: float) -> None:
-        from ...services.work import heartbeat_age
+        from ...selectors.heartbeat import heartbeat_age
 
         if not self.cluster.alive():
             logger.warning("the cluster ended by itself; it is started again")
