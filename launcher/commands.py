@@ -50,7 +50,7 @@ def run_tests(launch: Launch, arguments: list[str]) -> int:
     home_prepare(launch.home)
     environment_prepare(launch.environment, with_tests=True, signals=launch.signals)
     with database_open(launch) as database, _scratch_home(launch) as home:
-        environ = child_environ(launch, database) | {"SPOTID_HOME": str(home)}
+        environ = _environ_of_scratch(launch, database, home)
         return run_in_front(
             [launch.environment.python, "-m", "pytest", *arguments],
             environment=environ,
@@ -69,7 +69,7 @@ def run_benchmark(launch: Launch, arguments: list[str]) -> int:
     home_prepare(launch.home)
     environment_prepare(launch.environment, with_tests=False, signals=launch.signals)
     with database_open(launch) as server, _scratch_database(server) as database, _scratch_home(launch) as home:
-        environ = child_environ(launch, database) | {"SPOTID_HOME": str(home), "PYTHONPATH": str(launch.checkout)}
+        environ = _environ_of_scratch(launch, database, home) | {"PYTHONPATH": str(launch.checkout)}
         run_manage(launch, environ, ["migrate", "--noinput"], "The scratch database could not be prepared:")
         return run_in_front(
             [launch.environment.python, script, *arguments[1:]],
@@ -81,6 +81,13 @@ def run_benchmark(launch: Launch, arguments: list[str]) -> int:
 
 def benchmark_names(checkout: Path) -> list[str]:
     return sorted(file.stem for file in (checkout / "benchmarks").glob("[!_]*.py"))
+
+
+def _environ_of_scratch(launch: Launch, database: Database, home: Path) -> dict[str, str]:
+    """For children that start servers and workers themselves: those have another parent than the launcher."""
+    environ = child_environ(launch, database) | {"SPOTID_HOME": str(home)}
+    del environ["SPOTID_PARENT_PID"]
+    return environ
 
 
 @contextlib.contextmanager

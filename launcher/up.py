@@ -201,7 +201,7 @@ def _greet(launch: Launch, options: UpOptions, password: str | None, seconds: fl
         say(f"Log in as admin with the password {password}")
         say("It is shown this once. `python3 spotid.py manage changepassword admin` sets another.")
     else:
-        say("Log in as admin")
+        say("Log in as admin, with the password set before")
     say(f"Ctrl-C stops it. Logs are in {launch.home.logs}")
     say()
     if options.browser:
