@@ -33,7 +33,9 @@ class LocalFeatureError(ValueError):
 class LocalConfig:
     """Everything that gives stored features their meaning, and how pairs of them are verified.
 
-    The fields up to ``mask_min_share`` decide what is stored; the others only how it is compared.
+    The fields up to ``mask_min_share`` decide what is stored; the others only how it is compared. ratio: largest mean
+    of the ratios of distances in both directions. tolerance: in place, as a share of the longest side. scale_tolerance:
+    in octaves. rotation_tolerance, max_rotation: degrees.
     """
 
     longest_side: int = 480
@@ -45,14 +47,13 @@ class LocalConfig:
     mask_dilation: float = 0.02
     mask_min_share: float = 0.2
 
-    ratio: float = 0.8
-    mutual: bool = True
-    ransac_threshold: float = 0.025
-    ransac_samples: int = 500
+    ratio: float = 0.92
+    tolerance: float = 0.03
+    scale_tolerance: float = 0.7
+    rotation_tolerance: float = 30.0
     max_scale_change: float = 3.0
-    max_rotation: float = 90.0
+    max_rotation: float = 60.0
     min_inliers: int = 3
-    seed: int = 0
 
     @property
     def version(self) -> str:
