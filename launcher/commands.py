@@ -12,6 +12,7 @@ from launcher.environment import environment_prepare
 from launcher.home import home_prepare
 from launcher.launch import Database, Launch, child_environ, database_open, migrate, run_manage
 from launcher.messages import LauncherError, say
+from launcher.postgres import DATABASE, USER
 from launcher.processes import run_in_front
 
 # Commands that look after migrations themselves, or come before there is anything to migrate.
@@ -40,6 +41,8 @@ def run_manage_command(launch: Launch, arguments: list[str]) -> int:
         environ = child_environ(launch, database)
         if arguments[0] not in UNMIGRATED:
             migrate(launch, environ, database)
+        if arguments[0] == "dbshell":
+            environ |= _environ_of_clients(database)
         return run_in_front(
             [*launch.manage, *arguments], environment=environ, folder=Path.cwd(), signals=launch.signals
         )
@@ -81,6 +84,24 @@ def run_benchmark(launch: Launch, arguments: list[str]) -> int:
 
 def benchmark_names(checkout: Path) -> list[str]:
     return sorted(file.stem for file in (checkout / "benchmarks").glob("[!_]*.py"))
+
+
+def _environ_of_clients(database: Database) -> dict[str, str]:
+    """Where `dbshell` finds psql, and where pg_dump started from it finds the server.
+
+    For the bundled server its own programs come first, because pg_dump refuses a server newer than itself.
+    """
+    own, others = str(database.programs.folder / "bin"), os.environ.get("PATH", "")
+    if database.server is None:
+        return {"PATH": os.pathsep.join([others, own])}
+    return {
+        "PATH": os.pathsep.join([own, others]),
+        "PGHOST": "127.0.0.1",
+        "PGPORT": str(database.server.port),
+        "PGUSER": USER,
+        "PGDATABASE": DATABASE,
+        "PGPASSWORD": database.server.cluster.password,
+    }
 
 
 def _environ_of_scratch(launch: Launch, database: Database, home: Path) -> dict[str, str]:
