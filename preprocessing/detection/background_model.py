@@ -1,6 +1,12 @@
-"""What one camera sees when nothing is there: per-pixel median and spread of its own frames, by day or in infrared."""
+"""What one camera sees when nothing is there, and how much that varies: from its own frames, by day or in infrared.
+
+Most photos of a survey show an animal, and most animals walk through the middle of the frame, so that a median there
+is coat and not ground. Instead every spot takes the photos that agree with each other there: ground looks like itself
+again, two animals hardly ever do.
+"""
 
 import io
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal, cast
@@ -14,6 +20,10 @@ from preprocessing.types import Image
 Mode = Literal["day", "infrared"]
 MODES: tuple[Mode, Mode] = ("day", "infrared")
 WORK_WIDTH = 480
+MAX_FRAMES = 30
+PATCH_SIGMA = 3.0
+_TWINS = 0.1
+_QUIET = 0.35
 _MAD_TO_SIGMA = 1.4826  # for normally distributed values (Rousseeuw and Croux 1993)
 _FORMAT = 1
 _STRIP_SEARCH = 0.14
@@ -25,14 +35,14 @@ _MAX_NPZ_BYTES = 64 * 1024 * 1024
 
 @dataclass(frozen=True, slots=True, eq=False)
 class StationBackground:
-    """`median` float32 H×W×3 (RGB 0–255) and `spread` float32 H×W (robust sigma) at the reduced width.
+    """`scene` float32 H×W×3 (RGB 0–255) and `spread` float32 H×W (grey levels by which a patch there differs from it).
 
-    `frames` is how many were used; `top` and `bottom` are the rows of the camera's information strips in the reduced
-    image.
+    Both at the reduced width. `frames` is how many were used; `top` and `bottom` are the rows of the camera's
+    information strips.
     """
 
     mode: Mode
-    median: NDArray[np.float32]
+    scene: NDArray[np.float32]
     spread: NDArray[np.float32]
     frames: int
     top: int
@@ -45,8 +55,8 @@ class StationBackground:
             buffer,
             format=np.int64(_FORMAT),
             mode=np.int64(MODES.index(self.mode)),
-            median=np.round(self.median * 4).astype(np.uint16),
-            spread=np.round(np.minimum(self.spread, 255) * 4).astype(np.uint16),
+            scene=np.round(np.clip(self.scene, 0, 255) * 4).astype(np.uint16),
+            spread=np.round(np.clip(self.spread, 0, 255) * 16).astype(np.uint16),
             numbers=np.array([self.frames, self.top, self.bottom], np.int64),
         )
         return buffer.getvalue()
@@ -60,14 +70,14 @@ class StationBackground:
                     raise ValueError("too large")
                 if int(stored["format"]) != _FORMAT:
                     raise ValueError(f"format {int(stored['format'])}")
-                median, spread = stored["median"].astype(np.float32) / 4, stored["spread"].astype(np.float32) / 4
+                scene, spread = stored["scene"].astype(np.float32) / 4, stored["spread"].astype(np.float32) / 16
                 frames, top, bottom = (int(number) for number in stored["numbers"])
                 mode = MODES[int(stored["mode"])]
         except Exception as error:
             raise ValueError(f"not a station background: {error}") from error
-        if median.ndim != 3 or median.shape[2] != 3 or spread.shape != median.shape[:2]:
-            raise ValueError(f"not a station background: shapes {median.shape} and {spread.shape}")
-        return cls(mode, median, spread, frames, top, bottom)
+        if scene.ndim != 3 or scene.shape[2] != 3 or spread.shape != scene.shape[:2]:
+            raise ValueError(f"not a station background: shapes {scene.shape} and {spread.shape}")
+        return cls(mode, scene, spread, frames, top, bottom)
 
 
 def is_infrared(image: Image) -> bool:
@@ -96,11 +106,11 @@ def mode_of(image: Image) -> Mode:
 def build_background(
     frames: Sequence[Image], mode: str, progress: Callable[[int, int, str], None] | None = None
 ) -> StationBackground:
-    """The background of one camera in one mode, from its frames (RGB uint8), with or without animals in some of them.
+    """The background of one camera in one mode, from its frames (RGB uint8), with or without animals in them.
 
-    Every frame is matched to the median in brightness and contrast before spread is taken, so that clouds and flashes
-    do not count as movement. Frames of another shape than most are left out. Raises ValueError for an unknown mode
-    and for no frames.
+    Every frame is matched to the others in brightness and contrast first, so that clouds and flashes do not count as
+    movement. At most MAX_FRAMES are used, evenly chosen; frames of another shape than most are left out.
+    Deterministic. Raises ValueError for an unknown mode and for no frames.
     """
     if mode not in MODES:
         raise ValueError(f"mode must be one of {', '.join(MODES)}, not {mode!r}")
@@ -108,18 +118,49 @@ def build_background(
         raise ValueError("a background needs at least one frame")
     ratios = [round(frame.shape[0] / frame.shape[1], 2) for frame in frames]
     usual = max(set(ratios), key=lambda ratio: (ratios.count(ratio), ratio))
-    stack = np.stack([reduced(frame) for frame, ratio in zip(frames, ratios) if ratio == usual]).astype(np.float32)
-    for done in range(2):
-        median = np.median(stack, axis=0).astype(np.float32)
-        stack = np.stack([illumination_matched(frame, median) for frame in stack])
-        if progress is not None:
-            progress(done + 1, 2, "Station background")
+    same = [frame for frame, ratio in zip(frames, ratios) if ratio == usual]
+    chosen = np.unique(np.linspace(0, len(same) - 1, min(len(same), MAX_FRAMES)).round().astype(int))
+    stack = np.stack([reduced(same[index]) for index in chosen]).astype(np.float32)
     median = np.median(stack, axis=0).astype(np.float32)
-    deviation = np.median(np.abs(stack - median).max(axis=3), axis=0)
     top, bottom = information_strips(median)
-    return StationBackground(
-        cast(Mode, mode), median, (deviation * _MAD_TO_SIGMA).astype(np.float32), len(stack), top, bottom
-    )
+    stack = np.stack([illumination_matched(frame, median) for frame in stack])
+    scene, spread = _consensus(stack, progress)
+    return StationBackground(cast(Mode, mode), scene, spread, len(stack), top, bottom)
+
+
+def patch_difference(one: NDArray[np.float32], other: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Mean absolute difference of the patches around each pixel of two float32 H×W×3 images; float32 H×W."""
+    difference = np.abs(one - other).mean(axis=2)
+    return np.asarray(cv2.GaussianBlur(difference, (0, 0), PATCH_SIGMA), dtype=np.float32)
+
+
+def _consensus(
+    stack: NDArray[np.float32], progress: Callable[[int, int, str], None] | None
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Scene and spread of frames n×H×W×3: at each pixel, the frame whose patch finds its nearest twins, and those
+    twins."""
+    count, height, width = stack.shape[:3]
+    if count == 1:
+        return stack[0], np.zeros((height, width), np.float32)
+    half = [np.asarray(cv2.resize(frame, (width // 2, height // 2), interpolation=cv2.INTER_AREA)) for frame in stack]
+    apart = np.zeros((count, count, height // 2, width // 2), np.float16)
+    for one in range(count):
+        for other in range(one):
+            apart[one, other] = apart[other, one] = patch_difference(half[one], half[other])
+        if progress is not None:
+            progress(one + 1, count, "Station background")
+    twins = max(1, math.ceil(_TWINS * (count - 1)))
+    loneliness = np.stack([np.sort(apart[one], axis=0)[twins] for one in range(count)])
+    best = np.argmin(loneliness, axis=0)
+    closest = np.min(loneliness, axis=0).astype(np.float32)
+    to_best = np.take_along_axis(apart, best[None, None], axis=0)[0].astype(np.float32)
+    member = (to_best <= closest * 1.25 + 0.5).astype(np.float32)
+    # Twins are the most alike of all: what a quiet frame differs by is somewhat more, at most what animals would.
+    quiet = np.sort(to_best, axis=0)[max(1, round(_QUIET * (count - 1)))]
+    spread = np.minimum(quiet, 2 * closest + 1)
+    member = np.stack([np.asarray(cv2.resize(one, (width, height))) for one in member])
+    scene = (stack * member[..., None]).sum(axis=0) / np.maximum(member.sum(axis=0), 1e-6)[..., None]
+    return scene.astype(np.float32), np.asarray(cv2.resize(spread, (width, height)), dtype=np.float32)
 
 
 def reduced(image: Image, shape: tuple[int, int] | None = None) -> Image:

@@ -6,7 +6,7 @@ from preprocessing.types import DetectionResult, Image
 
 
 class Detector(Protocol):
-    """Boxes from one photo. `version` changes whenever the same photo could give other boxes."""
+    """Boxes from one photo. `version` changes with the weights and the method."""
 
     @property
     def name(self) -> str:
