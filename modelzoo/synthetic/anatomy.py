@@ -15,13 +15,13 @@ from numpy.typing import NDArray
 # x, centre z, half height, half width of the trunk from rump to nose.
 _TRUNK = np.array(
     [
-        (-0.035, 0.560, 0.012, 0.012), (-0.028, 0.556, 0.052, 0.040), (-0.005, 0.545, 0.100, 0.078),
-        (0.040, 0.522, 0.148, 0.115), (0.110, 0.500, 0.183, 0.145), (0.200, 0.491, 0.186, 0.155),
-        (0.310, 0.488, 0.180, 0.155), (0.450, 0.475, 0.185, 0.165), (0.580, 0.463, 0.193, 0.170),
-        (0.700, 0.462, 0.200, 0.165), (0.800, 0.475, 0.203, 0.150), (0.880, 0.496, 0.180, 0.132),
-        (0.950, 0.522, 0.150, 0.112), (1.020, 0.546, 0.130, 0.098), (1.080, 0.562, 0.120, 0.092),
-        (1.140, 0.570, 0.119, 0.094), (1.195, 0.570, 0.119, 0.098), (1.240, 0.564, 0.116, 0.096),
-        (1.280, 0.552, 0.108, 0.086), (1.310, 0.540, 0.097, 0.072), (1.340, 0.530, 0.086, 0.062),
+        (-0.035, 0.545, 0.012, 0.012), (-0.028, 0.540, 0.050, 0.040), (-0.005, 0.528, 0.092, 0.078),
+        (0.040, 0.508, 0.135, 0.115), (0.110, 0.494, 0.170, 0.145), (0.200, 0.496, 0.180, 0.155),
+        (0.310, 0.495, 0.170, 0.152), (0.450, 0.477, 0.180, 0.162), (0.580, 0.463, 0.193, 0.170),
+        (0.700, 0.456, 0.204, 0.166), (0.800, 0.468, 0.210, 0.152), (0.880, 0.496, 0.180, 0.132),
+        (0.950, 0.522, 0.150, 0.112), (1.020, 0.546, 0.130, 0.098), (1.080, 0.564, 0.125, 0.095),
+        (1.140, 0.572, 0.126, 0.099), (1.195, 0.572, 0.128, 0.103), (1.240, 0.566, 0.125, 0.101),
+        (1.280, 0.553, 0.115, 0.090), (1.310, 0.540, 0.097, 0.072), (1.340, 0.530, 0.086, 0.062),
         (1.370, 0.524, 0.079, 0.057), (1.395, 0.521, 0.073, 0.053), (1.412, 0.521, 0.062, 0.046),
         (1.424, 0.523, 0.045, 0.036), (1.431, 0.525, 0.010, 0.009),
     ]
@@ -49,6 +49,7 @@ TAIL_LENGTH = 0.86
 # Chart (coat texture) frame: x from CHART_X0, t up from CHART_T0. Extra patches lie right of the nose.
 CHART_X0, CHART_T0, CHART_WIDTH, CHART_HEIGHT = -0.15, -0.12, 2.58, 1.08
 HIND_INSIDE_SHIFT, FORE_INSIDE_SHIFT = 1.66, 1.38
+INSIDE_FROM = 1.48  # chart x beyond which the insides of the legs lie
 TAIL_X0, TAIL_T0 = 1.54, 0.80
 EAR_X0, EAR_T0 = 1.56, 0.915
 LEFT, RIGHT = 0, 1
@@ -72,8 +73,8 @@ class Pose:
 
 @dataclass(frozen=True)
 class Mesh:
-    """vertices V×3, normals V×3 (unit, outwards), chart V×2 (x, t), faces F×3, face_flank F (LEFT or RIGHT: whose coat),
-    face_part F (index into PARTS). Faces are wound so that they are clockwise on screen when seen from outside."""
+    """vertices V×3, normals V×3 (unit, outwards), chart V×2 (x, t), faces F×3, face_flank F (LEFT or RIGHT:
+    whose coat), face_part F (index into PARTS). Seen from outside, faces are wound clockwise on the screen."""
 
     vertices: NDArray[np.float32]
     normals: NDArray[np.float32]
@@ -174,7 +175,7 @@ def _place_trunk(pose: Pose, stations: int) -> tuple[NDArray, NDArray, NDArray, 
     dz = np.diff(rest[:, 0])[:, None]
     middle = lambda v: 0.5 * (v[1:] + v[:-1])  # noqa: E731
     moved = np.cumsum(middle(forward) * dx + middle(up) * dz, axis=0)
-    centre = np.vstack([np.zeros(3), moved]) + [x[0], 0.0, rest[0, 0]]
+    centre = np.vstack([np.zeros(3), moved]) + np.array([x[0], 0.0, rest[0, 0]])
     anchor = int(np.searchsorted(x, 0.3))
     centre += np.array([x[anchor], 0.0, rest[anchor, 0]]) - centre[anchor]
     centre[:, 2] += -pose.crouch + 0.008 * np.sin(4 * np.pi * pose.phase + 0.6)
@@ -257,12 +258,12 @@ def _leg_joints(pose: Pose, fore: bool, phase: float, drop: float) -> NDArray:
         lean = 1.50 + 0.28 * reach - 0.9 * swing * (1 - 0.4 * reach)
         lower = paw + _FORE_BONES[2] * np.array([np.cos(np.pi - lean), np.sin(lean)])
         middle = _bend(top, lower, _FORE_BONES[0], _FORE_BONES[1], forward=False)
-        summit = top + [-0.075, 0.165]
+        summit = top + np.array([-0.075, 0.165])
     else:
         lean = 1.18 + 0.30 * reach - 0.55 * swing
         lower = paw + _HIND_BONES[2] * np.array([np.cos(np.pi - lean), np.sin(lean)])
         middle = _bend(top, lower, _HIND_BONES[0], _HIND_BONES[1], forward=True)
-        summit = top + [0.01, 0.12]
+        summit = top + np.array([0.01, 0.12])
     toe_drop = -0.6 * swing
     toe = paw + 0.078 * np.array([np.cos(toe_drop), np.sin(toe_drop)]) + [0, -0.012]
     return np.vstack([summit, top, middle, lower, paw, toe])

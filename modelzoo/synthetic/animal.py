@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import cv2
 import numpy as np
@@ -53,8 +54,8 @@ class Light:
     """
 
     kind: str
-    sky: tuple[float, float, float] = (0.5, 0.55, 0.62)
-    bounce: tuple[float, float, float] = (0.22, 0.18, 0.13)
+    sky: tuple[float, float, float] = (0.62, 0.66, 0.72)
+    bounce: tuple[float, float, float] = (0.15, 0.12, 0.09)
     sun_colour: tuple[float, float, float] = (0.9, 0.82, 0.68)
     sun: tuple[float, float, float] = (0.3, -0.5, 0.8)
     flash: float = 8.0
@@ -64,8 +65,8 @@ class Light:
 class AnimalLayer:
     """A rendered animal in a window whose top-left pixel is (left, top) of the frame (may lie outside it).
 
-    colour: h×w×3 float32 linear; mask: h×w bool; alpha: h×w float32 with furry edges; depth: h×w float32 metres (inf outside);
-    coat: h×w×2 float32 chart place in [0,1]² (x right, y down in the texture) on the flank that is seen, NaN elsewhere;
+    colour: h×w×3 float32 linear; mask: h×w bool; alpha: h×w float32 with furry edges; depth: h×w float32 metres
+    (inf outside); coat: h×w×2 float32 chart place in [0,1]² (x right, y down) on the seen flank, NaN elsewhere;
     pattern: h×w float32 dark marks of the texture as sampled; glow: h×w float32, where the eye throws light back.
     """
 
@@ -117,103 +118,114 @@ def fur_light(light: Light, normal: FloatArray, view: FloatArray, depth: FloatAr
         direct = np.clip((facing + 0.25) / 1.25, 0, None)[..., None] * shade[..., None]
         return np.asarray(around + np.array(light.sun_colour, np.float32) * direct, dtype=np.float32)
     facing = np.clip((normal * view).sum(-1), 0, 1)
-    strength = light.flash / np.maximum(depth, 0.5) ** 2 * (0.30 + 0.70 * facing**0.8)
+    strength = light.flash / np.maximum(depth, 0.5) ** 2 * (0.16 + 0.84 * facing)
     return np.asarray(np.repeat(strength[..., None], 3, axis=2), dtype=np.float32)
 
 
-def _texture(coat: Coat, scale: float, infrared: bool) -> NDArray:
-    """H×W×5 float32: colour (infrared reflectance thrice at night), marks, eye; softened when drawn much smaller."""
+@lru_cache(maxsize=6)
+def _texture(coat: Coat, softness: float, infrared: bool) -> tuple[FloatArray, FloatArray]:
+    """H×W×4 float32, colour (at night infrared reflectance thrice) and marks, blurred by `softness` texels; the eye."""
     colour = np.repeat(coat.infrared[..., None], 3, axis=2) if infrared else coat.albedo
     stack = np.dstack([colour, coat.pattern])
-    if scale < 0.8:
-        stack = cv2.GaussianBlur(stack, (0, 0), 0.45 / scale)
-    return np.dstack([stack, coat.eye])
+    return (cv2.GaussianBlur(stack, (0, 0), softness) if softness > 0 else stack), coat.eye
+
+
+class _Surface:
+    """The visible skin of a placed mesh in its window: which pixels, and any vertex value spread over them."""
+
+    def __init__(self, mesh: Mesh, world: tuple[NDArray, NDArray], camera: Camera) -> None:
+        points, depth = camera.project(world[0])
+        self.mesh, self.world, self.camera = mesh, world, camera
+        self.left, self.top, self.width, self.height = _window(points, camera)
+        self.parts = rasterise(points - [self.left, self.top], depth, mesh.faces, self.width, self.height)
+        self.distance = float(np.median(depth))
+        self._corner = mesh.faces[self.parts.face]
+        self.at = (self.parts.row, self.parts.column)
+        self.mask = np.zeros((self.height, self.width), bool)
+        self.mask[self.at] = True
+        self.depth = np.full((self.height, self.width), np.inf, np.float32)
+        self.depth[self.at] = self.parts.depth
+        self.chart = self.spread(mesh.chart)
+
+    def spread(self, values: NDArray) -> FloatArray:
+        """Vertex values V×c interpolated at the covered pixels, N×c."""
+        mixed = np.einsum("nk,nkc->nc", self.parts.weights, values.astype(np.float32)[self._corner])
+        return np.asarray(mixed, dtype=np.float32)
+
+    def image(self, values: NDArray) -> FloatArray:
+        """N×c values of covered pixels as h×w×c, zero elsewhere."""
+        canvas = np.zeros((self.height, self.width, values.shape[1]), np.float32)
+        canvas[self.at] = values
+        return canvas
+
+    def unit_chart(self) -> FloatArray:
+        """Chart places of covered pixels as fractions of the texture, N×2 (x right, y down)."""
+        x = (self.chart[:, 0] - anatomy.CHART_X0) / anatomy.CHART_WIDTH
+        y = (anatomy.CHART_T0 + anatomy.CHART_HEIGHT - self.chart[:, 1]) / anatomy.CHART_HEIGHT
+        return np.stack([x, y], axis=1).astype(np.float32)
 
 
 def render_animal(
     mesh: Mesh, world: tuple[NDArray, NDArray], camera: Camera, coats: tuple[Coat, Coat], light: Light, seen: int,
     fur: np.random.Generator, shade: FloatArray | None = None,
 ) -> AnimalLayer:  # fmt: skip
-    """Draw a placed mesh. coats: left and right flank; seen: the flank whose coat places are reported; shade: sun visibility
-    of the whole frame H×W (1 sunlit), else all sunlit; fur: generator for the hair at the outline."""
-    points, depth = camera.project(world[0])
-    left, top, width, height = _window(points, camera)
-    parts = rasterise(points - [left, top], depth, mesh.faces, width, height)
-    at = (parts.row, parts.column)
-    mask = np.zeros((height, width), bool)
-    mask[at] = True
-    corner = mesh.faces[parts.face]
-
-    def spread(values: NDArray) -> NDArray:
-        return np.einsum("nk,nkc->nc", parts.weights, values[corner].astype(np.float32))
-
-    texture_size = np.array([coats[0].albedo.shape[1], coats[0].albedo.shape[0]], np.float32)
-    chart = spread(mesh.chart)
-    unit = np.stack(
-        [
-            (chart[:, 0] - anatomy.CHART_X0) / anatomy.CHART_WIDTH,
-            (anatomy.CHART_T0 + anatomy.CHART_HEIGHT - chart[:, 1]) / anatomy.CHART_HEIGHT,
-        ],
-        axis=1,
-    ).astype(np.float32)
-    flank = mesh.face_flank[parts.face]
-    middle = float(np.median(depth))
-    scale = camera.focal * TORSO_METRES / middle / (texture_size[0] / anatomy.CHART_WIDTH)
-    sampled = np.zeros((len(flank), 5), np.float32)
-    for side in (anatomy.LEFT, anatomy.RIGHT):
-        chosen = flank == side
-        if chosen.any():
-            texture = _texture(coats[side], scale, light.kind == "infrared")
-            place_ = unit[chosen] * texture_size - 0.5
-            for first in range(0, len(place_), 30_000):  # remap takes at most 32767 rows
-                rows = np.flatnonzero(chosen)[first : first + 30_000]
-                part = place_[first : first + 30_000]
-                sampled[rows] = _remap(texture, part)
-    canvas = np.zeros((height, width, 5), np.float32)
-    canvas[at] = sampled
-    coat_place = np.full((height, width, 2), np.nan, np.float32)
+    """Draw a placed mesh. coats: left and right flank; seen: the flank whose coat places are reported; shade: sun
+    visibility of the whole frame H×W (1 sunlit), else all sunlit; fur: generator for the hair at the outline."""
+    surface = _Surface(mesh, world, camera)
+    texels = coats[0].albedo.shape[1] / anatomy.CHART_WIDTH
+    scale = camera.focal * TORSO_METRES / surface.distance / texels
+    unit, flank = surface.unit_chart(), mesh.face_flank[surface.parts.face]
+    skin = surface.image(_skin(unit, flank, coats, scale, light.kind == "infrared"))
+    coat_place = np.full((surface.height, surface.width, 2), np.nan, np.float32)
     own = flank == seen
-    coat_place[parts.row[own], parts.column[own]] = unit[own]
-    z = np.full((height, width), np.inf, np.float32)
-    z[at] = parts.depth
-    colour = canvas[..., :3] * _lit(mesh, world, parts, spread, mask, z, camera, light, shade, (left, top))
-    alpha = _furry(mask, fur, scale)
-    colour = _bleed(colour, mask)
-    return AnimalLayer(left, top, colour, mask, alpha, z, coat_place, canvas[..., 3], canvas[..., 4])
+    coat_place[surface.parts.row[own], surface.parts.column[own]] = unit[own]
+    colour = _bleed(skin[..., :3] * _lit(surface, light, shade), surface.mask)
+    return AnimalLayer(
+        surface.left, surface.top, colour, surface.mask, _furry(surface.mask, fur, scale), surface.depth, coat_place,
+        skin[..., 3], skin[..., 4],
+    )  # fmt: skip
 
 
-def _remap(texture: NDArray, place_: NDArray) -> NDArray:
-    """Bilinear samples N×channels of a texture at N×2 pixel places (OpenCV's remap takes four channels at a time)."""
-    x, y = np.ascontiguousarray(place_[:, :1]), np.ascontiguousarray(place_[:, 1:])
-    parts = [cv2.remap(np.ascontiguousarray(texture[..., k : k + 4]), x, y, cv2.INTER_LINEAR) for k in (0, 4)]
-    return np.concatenate([part.reshape(len(place_), -1) for part in parts], axis=1)
+def _skin(unit: FloatArray, flank: NDArray, coats: tuple[Coat, Coat], scale: float, infrared: bool) -> FloatArray:
+    """Texture under N chart places, N×5: colour, marks, eye. `scale`: pixels per texel."""
+    height, width = coats[0].pattern.shape
+    softness = round(0.45 / scale, 1) if scale < 0.8 else 0.0
+    found = np.zeros((len(flank), 5), np.float32)
+    for side in (anatomy.LEFT, anatomy.RIGHT):
+        chosen = np.flatnonzero(flank == side)
+        layers = _texture(coats[side], softness, infrared)
+        for first in range(0, len(chosen), 30_000):  # OpenCV's remap takes at most 32767 rows
+            rows = chosen[first : first + 30_000]
+            x, y = unit[rows, :1] * np.float32(width) - 0.5, unit[rows, 1:] * np.float32(height) - 0.5
+            parts = [cv2.remap(layer, x, y, cv2.INTER_LINEAR).reshape(len(rows), -1) for layer in layers]
+            found[rows] = np.concatenate(parts, axis=1)
+    return found
 
 
-def _lit(mesh, world, parts, spread, mask, z, camera, light, shade, origin):  # type: ignore[no-untyped-def]
-    """Light on every pixel of the window: softened normals, folds darkened, contact with the ground."""
-    height, width = mask.shape
-    at = (parts.row, parts.column)
-    normal = np.zeros((height, width, 3), np.float32)
-    normal[at] = spread(world[1])
+def _lit(surface: _Surface, light: Light, shade: FloatArray | None) -> FloatArray:
+    """Light on every pixel of the window: softened normals, folds, insides of legs and feet darkened."""
+    height, width, mask = surface.height, surface.width, surface.mask
     size = max(width, 60) / 100.0
-    soft = _masked_blur(normal, mask, 1.6 * size)
-    normal = 0.45 * normal + 0.55 * soft
+    normal = surface.image(surface.spread(surface.world[1]))
+    normal = 0.55 * normal + 0.45 * _masked_blur(normal, mask, 1.6 * size)
     normal /= np.maximum(np.linalg.norm(normal, axis=2, keepdims=True), 1e-6)
-    position = np.zeros((height, width, 3), np.float32)
-    position[at] = spread(world[0])
-    view = np.array([0, 0, camera.above_ground], np.float32) - position
+    position = surface.image(surface.spread(surface.world[0]))
+    view = np.array([0, 0, surface.camera.above_ground], np.float32) - position
     view /= np.maximum(np.linalg.norm(view, axis=2, keepdims=True), 1e-6)
     sun = np.ones((height, width), np.float32)
     if shade is not None:
-        rows = np.clip(np.arange(height) + origin[1], 0, shade.shape[0] - 1)
-        columns = np.clip(np.arange(width) + origin[0], 0, shade.shape[1] - 1)
+        rows = np.clip(np.arange(height) + surface.top, 0, shade.shape[0] - 1)
+        columns = np.clip(np.arange(width) + surface.left, 0, shade.shape[1] - 1)
         sun = shade[np.ix_(rows, columns)]
-    lit = fur_light(light, normal, view, np.where(mask, z, 1.0).astype(np.float32), sun)
-    depth = np.where(mask, z, 0)
+    depth = np.where(mask, surface.depth, 0)
+    lit = fur_light(light, normal, view, np.where(mask, depth, 1.0).astype(np.float32), sun)
     fold = np.clip((depth - _masked_blur(depth, mask, 1.3 * size)) / 0.10, -1, 1)
-    crease = 1 - 0.55 * smoothstep(0.15, 1.0, fold)
-    low = 0.72 + 0.28 * smoothstep(0.02, 0.30, position[..., 2]) if light.kind == "day" else 1.0
-    return lit * np.asarray(crease * low, np.float32)[..., None]
+    factor = 1 - 0.65 * smoothstep(0.15, 1.0, fold)
+    inside = (surface.chart[:, 0] > anatomy.INSIDE_FROM) & (surface.chart[:, 1] < anatomy.TAIL_T0 - 0.075)
+    factor[surface.at] *= np.where(inside, np.float32(0.58), np.float32(1.0))
+    if light.kind == "day":
+        factor *= 0.78 * (0.72 + 0.28 * smoothstep(0.02, 0.30, position[..., 2]))
+    return np.asarray(lit * factor[..., None], dtype=np.float32)
 
 
 def _furry(mask: NDArray, fur: np.random.Generator, scale: float) -> FloatArray:

@@ -1,8 +1,8 @@
 """The coat of one flank as a texture in chart coordinates (see `anatomy`): rosettes, spots, ground colour, hair.
 
 The layout is drawn from (seed, individual, flank) only; colours and sizes follow the same statistics for everybody,
-so that nothing but the layout tells individuals apart. Real flanks served as the measure: about 13 columns and
-7 rows of rosettes between shoulder and hip, smaller and solid towards head, legs and spine, large blotches on the belly.
+so that nothing but the layout tells individuals apart. Real flanks served as the measure: about 12 columns and
+7 rows of rosettes between shoulder and hip, smaller and solid towards head and legs, large blotches on the belly.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ RESOLUTION = 448  # texels per torso length
 LEFT_FLANK, RIGHT_FLANK = "left", "right"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Coat:
     """albedo: H×W×3 float32 linear light 0–1; pattern: H×W float32, 1 on dark marks; infrared: H×W float32 reflectance
     to infrared flash; eye: H×W float32, 1 where the eye shines. Row 0 is the top (large chart t)."""
@@ -44,7 +44,7 @@ def chart_grid(resolution: int) -> tuple[FloatArray, FloatArray]:
 def _body_place(x: NDArray, t: NDArray) -> tuple[NDArray, NDArray, NDArray, NDArray]:
     """Body x and t behind a chart place (inside patches folded back), and masks for tail and inner legs."""
     tail = (x > anatomy.TAIL_X0 - 0.03) & (t > anatomy.TAIL_T0 - 0.075) & (t < anatomy.TAIL_T0 + 0.075)
-    inside = (x > 1.48) & (t <= anatomy.TAIL_T0 - 0.075)
+    inside = (x > anatomy.INSIDE_FROM) & (t <= anatomy.TAIL_T0 - 0.075)
     shift = np.where(x > 2.06, anatomy.FORE_INSIDE_SHIFT, anatomy.HIND_INSIDE_SHIFT)
     return np.where(inside, x - shift, x), t, tail, inside
 
@@ -119,7 +119,7 @@ def _draw_mark(
     u, v = (dx * c + dy * s) / np.float32(size * stretch**0.5), (dy * c - dx * s) / np.float32(size / stretch**0.5)
     radius = np.sqrt(u * u + v * v)
     turn = np.arctan2(v, u)
-    wave = rng.normal(0, 1, 5) * ([0.10, 0.09, 0.06, 0.04, 0.03] if is_ring else [0.08, 0.10, 0.07, 0.04, 0.0])
+    wave = rng.normal(0, 1, 5) * ([0.08, 0.06, 0.045, 0.03, 0.02] if is_ring else [0.08, 0.09, 0.06, 0.04, 0.0])
     start = rng.uniform(0, 2 * np.pi, 5)
     outline = np.ones_like(radius)
     for k in range(5):
@@ -127,15 +127,15 @@ def _draw_mark(
     if not is_ring:
         dark = (outline * np.float32(0.82) - radius) / np.float32(0.22)
     else:
-        thick = np.full_like(radius, rng.uniform(0.19, 0.25))
-        for k, amount in ((2, 0.07), (3, 0.10), (4, 0.08), (5, 0.06)):
+        thick = np.full_like(radius, rng.uniform(0.17, 0.23))
+        for k, amount in ((2, 0.05), (3, 0.06), (4, 0.05), (5, 0.05)):
             thick += np.float32(amount * rng.normal()) * np.cos(k * turn + np.float32(rng.uniform(0, 2 * np.pi)))
-        gaps = rng.integers(0, 4)
+        gaps = rng.choice([1, 2, 3, 4], p=[0.2, 0.35, 0.3, 0.15])
         for _ in range(gaps):
             away = np.abs((turn - rng.uniform(-np.pi, np.pi) + np.pi) % (2 * np.pi) - np.pi)
-            thick -= np.float32(rng.uniform(0.2, 0.42)) * np.exp(-((away / np.float32(rng.uniform(0.2, 0.36))) ** 2))
-        middle = outline * np.float32(0.72)
-        dark = (thick - np.abs(radius - middle)) / np.float32(0.20)
+            thick -= np.float32(rng.uniform(0.22, 0.5)) * np.exp(-((away / np.float32(rng.uniform(0.16, 0.34))) ** 2))
+        middle = outline * np.float32(0.74)
+        dark = (thick - np.abs(radius - middle)) / np.float32(0.16)
         inner = np.clip((middle - radius) / np.float32(0.25) + np.float32(0.3), 0, 1)
         np.maximum(heart[y0:y1, x0:x1], inner, out=heart[y0:y1, x0:x1])
     np.maximum(field[y0:y1, x0:x1], np.clip(dark + np.float32(0.5), 0, 1), out=field[y0:y1, x0:x1])
@@ -155,22 +155,30 @@ def _layout(rng: np.random.Generator, resolution: int) -> tuple[FloatArray, Floa
         grown = fill[i] * (1.02 if is_ring else 0.86)
         lengthen = float(stretch[i] * np.exp(rng.normal(0, 0.10 if is_ring else 0.16)))
         angle = rng.normal(0, 0.45 if is_ring else 0.3)
-        _draw_mark(field, heart, rng, column, row, cell[i] * resolution * 0.62 * grown, (is_ring, lengthen, angle))
+        _draw_mark(
+            field,
+            heart,
+            rng,
+            column,
+            row,
+            cell[i] * resolution * (0.565 if is_ring else 0.66) * grown,
+            (is_ring, lengthen, angle),
+        )
     return field, heart
 
 
 def _ground(x: FloatArray, t: FloatArray, rng: np.random.Generator, resolution: int) -> FloatArray:
     """Ground colour without marks, H×W×3 sRGB 0–255: ochre back, buff sides, white belly, throat and inner legs."""
     body_x, _, tail, inside = _body_place(x, t)
-    back, side = np.array([186, 136, 78], np.float32), np.array([208, 164, 106], np.float32)
-    pale, white = np.array([222, 192, 146], np.float32), np.array([236, 228, 212], np.float32)
+    back, side = np.array([176, 138, 92], np.float32), np.array([202, 170, 124], np.float32)
+    pale, white = np.array([212, 188, 150], np.float32), np.array([226, 219, 204], np.float32)
     drift = fractal_noise(rng, x.shape[0], x.shape[1], resolution * 0.3, 3)[..., None]
     shade = smoothstep(0.40, 0.66, t)[..., None]
     rgb = side + (back - side) * shade
-    low = smoothstep(0.42, 0.26, t)[..., None]
+    low = smoothstep(0.48, 0.27, t)[..., None]
     rgb = rgb + (pale - rgb) * low * 0.8
-    belly = smoothstep(0.335, 0.27, t) * smoothstep(0.24, 0.34, body_x) * smoothstep(0.82, 0.74, body_x)
-    throat = smoothstep(0.49, 0.43, t) * smoothstep(0.98, 1.06, body_x)
+    belly = smoothstep(0.37, 0.25, t) * smoothstep(0.22, 0.34, body_x) * smoothstep(0.84, 0.74, body_x)
+    throat = smoothstep(0.52, 0.42, t) * smoothstep(0.98, 1.06, body_x)
     muzzle = smoothstep(0.53, 0.49, t) * smoothstep(1.30, 1.36, body_x)
     paws = 0.35 * smoothstep(0.12, 0.03, t)
     whiteness = np.maximum.reduce([belly, throat, muzzle, paws])
@@ -191,42 +199,63 @@ def _hair(rng: np.random.Generator, t: FloatArray, resolution: int) -> FloatArra
     return along * (1 - leg) + down * leg
 
 
+class _Brush:
+    """Soft marks painted into small regions of a chart-sized colour image."""
+
+    def __init__(self, rgb: FloatArray, x: FloatArray, t: FloatArray) -> None:
+        self.rgb, self.x, self.t = rgb, x, t
+
+    def oval(
+        self, cx: float, ct: float, rx: float, rt: float, rgb: tuple[int, int, int], strength: float = 1.0
+    ) -> None:
+        rows, columns = self.region(cx, ct, rx * 1.4, rt * 1.4)
+        mask = strength * _oval(self.x[rows, columns], self.t[rows, columns], cx, ct, rx, rt)
+        area = self.rgb[rows, columns]
+        area += (np.array(rgb, np.float32) - area) * mask[..., None]
+
+    def region(self, cx: float, ct: float, rx: float, rt: float) -> tuple[slice, slice]:
+        columns = np.searchsorted(self.x[0], [cx - rx, cx + rx])
+        rows = np.searchsorted(-self.t[:, 0], [-ct - rt, -ct + rt])
+        return slice(int(rows[0]), int(rows[1]) + 1), slice(int(columns[0]), int(columns[1]) + 1)
+
+
+def _oval(x: FloatArray, t: FloatArray, cx: float, ct: float, rx: float, rt: float) -> FloatArray:
+    """1 inside an ellipse, 0 outside, soft at the rim."""
+    return smoothstep(1.35, 0.65, np.sqrt(((x - cx) / rx) ** 2 + ((t - ct) / rt) ** 2))
+
+
 def _features(rgb: FloatArray, x: FloatArray, t: FloatArray) -> FloatArray:
     """Paint eye, mouth, nose and ears into the colour; returns where the eye shines."""
-
-    def spot(cx: float, ct: float, rx: float, rt: float, soft: float = 0.35) -> FloatArray:
-        distance = np.sqrt(((x - cx) / rx) ** 2 + ((t - ct) / rt) ** 2)
-        return smoothstep(1 + soft, 1 - soft, distance)
-
-    def blend(mask: FloatArray, colour: tuple[int, int, int]) -> None:
-        rgb[...] += (np.array(colour, np.float32) - rgb) * mask[..., None]
-
+    brush = _Brush(rgb, x, t)
     eye_t = float(anatomy.trunk_chart_t(np.array(1.308), np.array(0.52)))
-    eye = spot(1.308, eye_t, 0.011, 0.009)
-    blend(spot(1.308, eye_t, 0.020, 0.014), (32, 24, 20))
-    blend(spot(1.290, eye_t - 0.020, 0.020, 0.006), (48, 36, 28))
-    blend(eye, (150, 120, 60))
-    blend(spot(1.308, eye_t, 0.005, 0.006), (12, 10, 10))
+    brush.oval(1.308, eye_t, 0.020, 0.014, (32, 24, 20))
+    brush.oval(1.290, eye_t - 0.020, 0.020, 0.006, (48, 36, 28))
+    brush.oval(1.308, eye_t, 0.011, 0.009, (150, 120, 60))
+    brush.oval(1.308, eye_t, 0.005, 0.006, (12, 10, 10))
     lip_t = float(anatomy.trunk_chart_t(np.array(1.385), np.array(-0.62)))
-    blend(spot(1.385, lip_t, 0.052, 0.007), (36, 26, 24))
-    blend(spot(1.352, lip_t - 0.012, 0.022, 0.011), (40, 30, 26))
+    brush.oval(1.385, lip_t, 0.052, 0.007, (36, 26, 24))
+    brush.oval(1.352, lip_t - 0.012, 0.022, 0.011, (40, 30, 26))
     for k in range(3):
-        blend(0.6 * spot(1.375, lip_t + 0.022 + 0.011 * k, 0.022, 0.0028), (60, 44, 36))
-    blend(
-        smoothstep(1.409, 1.417, x) * smoothstep(0.50, 0.535, t) * smoothstep(0.66, 0.64, t) * (x < 1.44), (96, 62, 56)
-    )
-    ear = (x > anatomy.EAR_X0 - 0.04) & (x < anatomy.EAR_X0 + 0.14) & (np.abs(t - anatomy.EAR_T0) < 0.04)
-    inner = x < anatomy.EAR_X0 + 0.045
-    rgb[ear & inner] = (176, 140, 104)
-    rgb[ear & ~inner] = (38, 32, 30)
-    blend(smoothstep(anatomy.EAR_T0 - 0.012, anatomy.EAR_T0 + 0.01, t) * (ear & inner), (90, 70, 56))
-    blend(spot(anatomy.EAR_X0 + 0.09, anatomy.EAR_T0 + 0.008, 0.018, 0.012), (206, 196, 180))
+        brush.oval(1.375, lip_t + 0.022 + 0.011 * k, 0.022, 0.0028, (60, 44, 36), 0.6)
+    rows, columns = brush.region(1.425, 0.575, 0.016, 0.080)
+    tip = smoothstep(1.409, 1.417, x[rows, columns]) * smoothstep(0.50, 0.535, t[rows, columns])
+    rgb[rows, columns] += (np.array((96, 62, 56), np.float32) - rgb[rows, columns]) * tip[..., None]
+    ear = (anatomy.EAR_X0 + 0.045, anatomy.EAR_T0, 0.085, 0.04)
+    rows, columns = brush.region(*ear)
+    outer = (x[rows, columns] >= anatomy.EAR_X0 + 0.045)[..., None]
+    rgb[rows, columns] = np.where(outer, np.array((38, 32, 30), np.float32), np.array((170, 138, 106), np.float32))
+    brush.oval(anatomy.EAR_X0, anatomy.EAR_T0 + 0.022, 0.05, 0.018, (92, 74, 60))
+    brush.oval(anatomy.EAR_X0 + 0.09, anatomy.EAR_T0 + 0.008, 0.018, 0.012, (206, 196, 180))
+    eye = np.zeros_like(x)
+    rows, columns = brush.region(1.308, eye_t, 0.016, 0.013)
+    eye[rows, columns] = _oval(x[rows, columns], t[rows, columns], 1.308, eye_t, 0.011, 0.009)
     return eye
 
 
 @lru_cache(maxsize=64)
 def coat_texture(seed: int, individual: int, flank: str, resolution: int = RESOLUTION) -> Coat:
-    """The coat of one flank ("left" or "right"), the same for the same arguments. Raises ValueError on another flank."""
+    """The coat of one flank ("left" or "right"), the same for the same arguments. Raises ValueError on
+    another flank."""
     if flank not in (LEFT_FLANK, RIGHT_FLANK):
         raise ValueError(f"flank must be left or right, not {flank!r}")
     rng = rng_for("coat", seed, individual, flank)
@@ -235,10 +264,11 @@ def coat_texture(seed: int, individual: int, flank: str, resolution: int = RESOL
     common = rng_for("fur", seed, individual, flank)
     hair = _hair(common, t, resolution)
     # hair carries the pigment's edge back and forth
-    warp = 0.0035 * resolution
-    shift_x = 0.35 * warp * hair + warp * value_noise(common, *x.shape, 0.016 * resolution, 0.016 * resolution)
-    shift_y = warp * value_noise(common, *x.shape, 0.016 * resolution, 0.016 * resolution)
-    columns, rows = np.meshgrid(np.arange(x.shape[1], dtype=np.float32), np.arange(x.shape[0], dtype=np.float32))
+    warp = 0.0024 * resolution
+    height, width = x.shape
+    shift_x, shift_y = (warp * value_noise(common, height, width, 0.016 * resolution, 0.016 * resolution) for _ in "xy")
+    shift_x = shift_x + 0.35 * warp * hair
+    columns, rows = np.meshgrid(np.arange(width, dtype=np.float32), np.arange(height, dtype=np.float32))
     both = cv2.remap(
         np.dstack([field, heart]), columns + shift_x, rows + shift_y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
     )
@@ -246,8 +276,8 @@ def coat_texture(seed: int, individual: int, flank: str, resolution: int = RESOL
     tip = smoothstep(anatomy.TAIL_X0 + 0.74, anatomy.TAIL_X0 + 0.82, x) * (np.abs(t - anatomy.TAIL_T0) < 0.075)
     pattern = np.maximum(pattern, (0.85 * tip).astype(np.float32))
     rgb = _ground(x, t, common, resolution)
-    rgb += (np.array([172, 118, 62], np.float32) - rgb) * (0.62 * heart * (1 - pattern))[..., None]
-    dark = np.array([36, 27, 22], np.float32) + 9 * hair[..., None]
+    rgb += (np.array([158, 112, 66], np.float32) - rgb) * (0.60 * heart * (1 - pattern))[..., None]
+    dark = np.array([40, 32, 28], np.float32) + 9 * hair[..., None]
     rgb += (dark - rgb) * (0.95 * pattern)[..., None]
     rgb *= 1 + 0.075 * hair[..., None]
     eye = _features(rgb, x, t)

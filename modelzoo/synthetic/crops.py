@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from modelzoo.synthetic import anatomy, sensor
 from modelzoo.synthetic.anatomy import Pose, build_mesh
 from modelzoo.synthetic.animal import AnimalLayer, Camera, Light, place, render_animal
-from modelzoo.synthetic.coat import LEFT_FLANK, coat_texture
+from modelzoo.synthetic.coat import LEFT_FLANK, RIGHT_FLANK, Coat, coat_texture
 from modelzoo.synthetic.noise import FloatArray, fractal_noise, rng_for
 
 CROP_RESOLUTION = 320  # texels per torso length; a crop's torso is rarely wider
@@ -21,7 +21,8 @@ Progress = Callable[[int, int, str], None]
 
 @dataclass(frozen=True)
 class Crop:
-    """rgb H×W×3 uint8; mask H×W bool; coat H×W×2 float32 (see AnimalLayer.coat); who and which flank; how it was lit."""
+    """rgb H×W×3 uint8; mask H×W bool; coat H×W×2 float32 (see AnimalLayer.coat); who, which
+    flank and view; kind of light."""
 
     rgb: NDArray[np.uint8]
     mask: NDArray[np.bool_]
@@ -63,7 +64,7 @@ def random_light(rng: np.random.Generator, kind: str) -> Light:
     return Light("day", sun_colour=colour, sun=(float(sun[0]), float(sun[1]), float(sun[2])))
 
 
-def coats_of(seed: int, individual: int, resolution: int):  # type: ignore[no-untyped-def]
+def coats_of(seed: int, individual: int, resolution: int) -> tuple[Coat, Coat]:
     """Left and right coat of an individual."""
     return (
         coat_texture(seed, individual, "left", resolution),
@@ -112,7 +113,7 @@ def _finish(rng: np.random.Generator, layer: AnimalLayer, camera: Camera, kind: 
     wanted = 0.30 * np.exp(rng.normal(0, 0.35))
     image = sensor.tone(frame, wanted / max(meter, 1e-3), rng.uniform(0.9, 1.25))
     if rng.random() < 0.3:
-        image = cv2.filter2D(image, -1, sensor.motion_kernel(rng.uniform(2, camera.width / 70)))
+        image = cv2.filter2D(image, -1, sensor.motion_kernel(rng.uniform(2, max(3, camera.width / 70))))
     image = cv2.GaussianBlur(image, (0, 0), float(rng.uniform(0.4, 1.1)))
     image = sensor.sharpen(image, 1.5, rng.uniform(0.2, 0.7))
     if not night:
@@ -131,7 +132,10 @@ def frame_window(layer: AnimalLayer, width: int, height: int) -> tuple[tuple[sli
 
 
 def make_crop(seed: int, individual: int, flank: str, view_seed: int, size: tuple[int, int] = (512, 256)) -> Crop:
-    """One view of one flank, `size` = (width, height). The view (pose, angle, light, noise) depends on all arguments."""
+    """One view of one flank, `size` = (width, height). The view (pose, angle, light, noise) depends on all of
+    them."""
+    if flank not in (LEFT_FLANK, RIGHT_FLANK):
+        raise ValueError(f"flank must be left or right, not {flank!r}")
     coats = coats_of(seed, individual, CROP_RESOLUTION)
     rng = rng_for("view", seed, individual, flank, view_seed)
     kind = ("day", "infrared", "flash")[int(rng.choice(3, p=[0.4, 0.4, 0.2]))]
@@ -161,7 +165,8 @@ def render_crop(
 ) -> tuple[NDArray[np.uint8], NDArray[np.bool_], FloatArray]:
     """rgb H×W×3 uint8, mask H×W bool, and the coat place of every pixel, H×W×2 float32 in [0,1]², NaN off the flank.
 
-    Two pixels of any two views with the same coat place show the same spot of the same skin. size: (width, height).
+    Pixels of any two views of a flank with the same coat place show the same texel of its coat. (Skin of the trunk that
+    a moving leg uncovers shares its place with the leg.) size: (width, height).
     """
     crop = make_crop(seed, individual, flank, view_seed, size)
     return crop.rgb, crop.mask, crop.coat

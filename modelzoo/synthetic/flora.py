@@ -15,7 +15,8 @@ _SHIFT = 3  # fractional bits of OpenCV's polygon points
 
 @dataclass
 class Canvas:
-    """colour H×W×3 uint8 sRGB, depth H×W float32 metres, cover H×W uint8 (255 painted), bend H×W float32 pixels of sway."""
+    """colour H×W×3 uint8 sRGB, depth H×W float32 metres, cover H×W uint8 (255 painted), bend H×W float32
+    pixels of sway."""
 
     colour: NDArray[np.uint8]
     depth: FloatArray
@@ -46,7 +47,7 @@ def jitter(rng: np.random.Generator, palette: NDArray, count: int, spread: float
     """count×3 colours: a random entry of the palette, brighter or darker, a little tinted."""
     base = palette[rng.integers(len(palette), size=count)]
     bright = np.exp(rng.normal(0, spread, (count, 1)))
-    return np.clip(base * bright * np.exp(rng.normal(0, 0.05, (count, 3))), 0, 255)
+    return np.clip(base * bright * np.exp(rng.normal(0, 0.03, (count, 3))), 0, 255)
 
 
 def scatter_leaves(
@@ -99,8 +100,8 @@ def tussock(
     length = height * rng.uniform(0.35, 1.1, blades)
     lean = rng.normal(0, 0.38, blades)
     curl = rng.normal(0, 0.35, blades) + lean * 0.8
-    width = np.clip(height * 0.010 * rng.uniform(0.6, 1.6, blades), 0.35, 6.0)
-    colours = jitter(rng, palette, blades, 0.24)
+    width = np.clip(height * 0.008 * rng.uniform(0.5, 1.6, blades), 0.3, 4.0)
+    colours = jitter(rng, palette, blades, 0.28)
     stations = np.array([0.0, 0.4, 0.72, 1.0])
     for k in range(blades):
         bend = lean[k] + curl[k] * stations
@@ -171,7 +172,8 @@ def rock(
     alpha = np.clip(dome * size * 0.5 + 0.5, 0, 1) * np.clip((0.42 - v + 0.06 * lump) * half_h * 0.5, 0, 1)
     relief = cv2.GaussianBlur(np.clip(dome, 0, 1) ** 0.5 + 0.07 * lump, (0, 0), max(0.6, size / 40))
     slope_y, slope_x = np.gradient(relief)
-    light = 0.62 - (slope_y * -1.0 + slope_x * rng.uniform(-0.6, 0.6)) * size * 0.30 - 0.22 * np.clip(v + 0.3, 0, 1)
+    slope = np.clip((slope_x * rng.uniform(-0.6, 0.6) - slope_y) * size * 0.25, -0.28, 0.28)
+    light = 0.60 - slope - 0.22 * np.clip(v + 0.3, 0, 1)
     mottled = np.exp(0.14 * fractal_noise(rng, y1 - y0, x1 - x0, max(size * 0.2, 3), 3, 0.8))
     colour = np.clip(stone[None, None] * (np.clip(light, 0.15, 1.2) * mottled)[..., None], 0, 255)
     region = (slice(y0, y1), slice(x0, x1))

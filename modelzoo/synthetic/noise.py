@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+from typing import Any
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-FloatArray = NDArray[np.float32]
+FloatArray = NDArray[Any]  # of float32; OpenCV types what it returns as any number
 
 
 def rng_for(*keys: int | str) -> np.random.Generator:

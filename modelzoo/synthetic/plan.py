@@ -18,8 +18,8 @@ MOST_FRAMES = 3
 class SurveyPlan:
     """A survey to render. The same values give the same files.
 
-    empty_fraction: photos without an animal; night_fraction: events in the dark (infrared); paired_fraction: animal events seen by
-    both cameras of a station; quality: JPEG quality. Raises ValueError where the numbers make no survey.
+    empty_fraction: photos without an animal; night_fraction: events in the dark (infrared); paired_fraction: animal
+    events seen by both cameras of a station; quality: JPEG quality. Raises ValueError where the numbers make no survey.
     """
 
     seed: int = 0
@@ -49,8 +49,8 @@ class SurveyPlan:
 
 @dataclass(frozen=True)
 class PlannedPhoto:
-    """One photo to render. file: path below the survey's root; individual and flank: None when empty; frame: place in its
-    burst of `frames`; captured_at: camera clock, without zone."""
+    """One photo to render. file: path below the survey's root; individual and flank: None when empty; frame: place in
+    its burst of `frames`; captured_at: camera clock, without zone."""
 
     file: str
     event: int

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
@@ -22,8 +22,8 @@ _LINEAR = ((np.arange(256) / 255.0) ** 2.2).astype(np.float32)
 
 @dataclass(frozen=True)
 class RenderedPhoto:
-    """pixels H×W×3 uint8 RGB; box x1, y1, x2, y2 pixels around what is visible (x2, y2 exclusive), None when nothing is;
-    mask H×W bool, visible pixels of the animal; visible_fraction: of the whole animal, 0 for an empty photo."""
+    """pixels H×W×3 uint8 RGB; box x1, y1, x2, y2 pixels around what is visible (x2, y2 exclusive), None when nothing
+    is; mask H×W bool, visible pixels of the animal; visible_fraction: of the whole animal, 0 for an empty photo."""
 
     planned: PlannedPhoto
     pixels: NDArray[np.uint8]
@@ -34,11 +34,14 @@ class RenderedPhoto:
 
 def _sun_visibility(scene: Scene, rng: np.random.Generator, hour: float) -> FloatArray:
     """H×W float32, 1 in the sun, 0 in the shade of trees; the pattern wanders with the hour."""
-    x, y = scene.ground_place()
+    x, y, z = scene.place()
+    y = y + np.float32(1.7) * z
     drift = hour * 6.0 + float(rng.normal(0, 0.4))
+    x, y = x[::2, ::2], y[::2, ::2]  # shadows of leaves have soft edges: half the resolution suffices
     coarse = sample_wrapped(scene.tile, x * 26 + drift * 16, y * 26)
     fine = sample_wrapped(scene.tile, x * 90 + drift * 55, y * 90 + 200)
-    return smoothstep(-0.25, 0.25, coarse + 0.55 * fine + 1.4 - 1.6 * scene.dapple)
+    lit = smoothstep(-0.25, 0.25, coarse + 0.55 * fine + 1.4 - 1.6 * scene.dapple)
+    return np.asarray(cv2.resize(lit, (scene.camera.width, scene.camera.height)), dtype=np.float32)
 
 
 def _shadow(mesh: Mesh, world: NDArray, camera: Camera, towards: tuple[float, float, float], soft: float) -> FloatArray:
@@ -70,7 +73,7 @@ def _swayed(scene: Scene, rng: np.random.Generator) -> tuple[NDArray, NDArray, N
     return move[0], move[1], move[2]
 
 
-def _light_on(linear: FloatArray, depth: NDArray, light: Light, shade: FloatArray | None, camera: Camera) -> FloatArray:
+def _light_on(linear: FloatArray, depth: NDArray, light: Light, shade: FloatArray | None) -> FloatArray:
     """Light reflected by still things, H×W×3 linear (or H×W×3 grey in infrared)."""
     if light.kind == "day":
         assert shade is not None
@@ -83,7 +86,28 @@ def _light_on(linear: FloatArray, depth: NDArray, light: Light, shade: FloatArra
     return linear * np.minimum(fall, light.flash)[..., None]
 
 
-def _animal(config: SurveyPlan, planned: PlannedPhoto, scene: Scene, light: Light, shade: FloatArray | None):  # type: ignore[no-untyped-def]
+def _front_light(scene: Scene, front: NDArray, cover: NDArray, light: Light, shade: FloatArray | None) -> FloatArray:
+    """Lit front things, H×W×3 linear; black where nothing stands in front."""
+    lit = np.zeros(front.shape, np.float32)
+    rows = np.flatnonzero(cover.any(axis=1))
+    if len(rows):
+        part = slice(int(rows[0]), int(rows[-1]) + 1)
+        depth = np.where(np.isfinite(scene.front_depth[part]), scene.front_depth[part], 2.0)
+        lit[part] = _light_on(_LINEAR[front[part]], depth, light, None if shade is None else shade[part])
+    return lit
+
+
+def _blend(frame: FloatArray, front: FloatArray, share: FloatArray) -> None:
+    """Lay front things over the frame, in place, where they are."""
+    rows = np.flatnonzero(share.any(axis=1))
+    if len(rows):
+        part = slice(int(rows[0]), int(rows[-1]) + 1)
+        frame[part] += (front[part] - frame[part]) * share[part, :, None]
+
+
+def _animal(
+    config: SurveyPlan, planned: PlannedPhoto, scene: Scene, light: Light, shade: FloatArray | None
+) -> tuple[AnimalLayer, Mesh, NDArray]:
     """The animal of a photo, placed on the path and walking on from frame to frame: layer, mesh, world points."""
     assert planned.individual is not None and planned.flank is not None
     event = rng_for("passage", config.seed, planned.event, planned.camera)
@@ -92,23 +116,26 @@ def _animal(config: SurveyPlan, planned: PlannedPhoto, scene: Scene, light: Ligh
     direction = -1.0 if to_left else 1.0
     phase = event.random()
     pose = random_pose(event, (phase + 0.37 * planned.frame) % 1.0)
-    turn = float(np.clip(event.normal(0, 0.20), -0.45, 0.45))
+    turn = float(np.clip(event.normal(0, 0.30), -0.70, 0.70))
     heading = (np.pi if to_left else 0.0) + turn
-    distance = scene.trail + float(event.uniform(-0.3, 0.3))
-    start = float(event.uniform(-0.25, 0.25)) - 0.35 * (planned.frames - 1)
+    distance = scene.trail + float(event.uniform(-0.35, 0.45))
+    start = float(event.uniform(-0.45, 0.45)) - 0.35 * (planned.frames - 1)
     x = direction * (start + 0.62 * planned.frame) + float(moment.normal(0, 0.04))
     y = distance + np.sin(turn) * direction * x * 0.5
     mesh = build_mesh(pose, detail=float(np.clip(scene.camera.focal / scene.trail * TORSO_METRES / 330, 0.5, 1.4)))
     world = place(mesh, x, max(y, 1.6), heading)
     coats = coats_of(config.seed, planned.individual, RESOLUTION)
     seen = anatomy.LEFT if to_left else anatomy.RIGHT
-    return render_animal(mesh, world, scene.camera, coats, light, seen, moment, shade), mesh, world
+    return render_animal(mesh, world, scene.camera, coats, light, seen, moment, shade), mesh, world[0]
 
 
-def _compose(frame: FloatArray, front: FloatArray, cover: FloatArray, scene: Scene, layer: AnimalLayer | None):  # type: ignore[no-untyped-def]
-    """Front things, then the animal over what lies behind it. Returns frame and visible mask (None without animal)."""
+def _compose(
+    frame: FloatArray, front: FloatArray, cover: FloatArray, scene: Scene, layer: AnimalLayer | None, daylight: bool
+) -> NDArray[np.bool_] | None:
+    """Lay front things and the animal over the frame, in place, by distance; its visible mask."""
     if layer is None:
-        return frame * (1 - cover[..., None]) + front * cover[..., None], None
+        _blend(frame, front, cover)
+        return None
     window, inside = frame_window(layer, scene.camera.width, scene.camera.height)
     depth = layer.depth[inside]
     alpha = layer.alpha[inside]
@@ -116,41 +143,64 @@ def _compose(frame: FloatArray, front: FloatArray, cover: FloatArray, scene: Sce
     hiding = cover[window] * (scene.front_depth[window] < reach)
     near = cover.copy()
     near[window] = hiding
-    behind = cover - near
-    frame = frame * (1 - behind[..., None]) + front * behind[..., None]
+    _blend(frame, front, cover - near)
     frame[window] = frame[window] * (1 - alpha[..., None]) + layer.colour[inside] * alpha[..., None]
     glow = layer.glow[inside]
-    frame[window] += glow[..., None]
-    frame = frame * (1 - near[..., None]) + front * near[..., None]
+    frame[window] += glow[..., None] * (0.0 if daylight else 0.9)
+    _blend(frame, front, near)
     visible = np.zeros(cover.shape, bool)
     visible[window] = layer.mask[inside] & (hiding < 0.5)
-    return frame, visible
+    return visible
 
 
-def _expose(frame: FloatArray, rng: np.random.Generator, light: Light, height: int) -> FloatArray:
+@dataclass(frozen=True)
+class Fault:
+    """What went wrong with a passage: gain of the exposure, smear of the animal in pixels of a 1280
+    frame, mist on the lens."""
+
+    gain: float = 1.0
+    smear: float = 0.0
+    mist: float = 0.0
+
+
+def _fault(config: SurveyPlan, planned: PlannedPhoto) -> Fault:
+    """About a third of the passages are badly lit, smeared or misty, as field photos are."""
+    rng = rng_for("fault", config.seed, planned.event, planned.camera)
+    kind = rng.choice(["none", "smear", "bright", "dark", "mist"], p=[0.66, 0.14, 0.08, 0.06, 0.06])
+    slight = float(rng.uniform(1, 7)) if rng.random() < (0.5 if planned.infrared else 0.2) else 0.0
+    if kind == "smear":
+        return Fault(smear=float(rng.uniform(9, 22)))
+    if kind == "bright":
+        return Fault(gain=float(rng.uniform(2.0, 4.0)), smear=slight)
+    if kind == "dark":
+        return Fault(gain=float(rng.uniform(0.2, 0.4)), smear=slight)
+    return Fault(smear=slight, mist=float(rng.uniform(0.12, 0.35)) if kind == "mist" else 0.0)
+
+
+def _expose(frame: FloatArray, rng: np.random.Generator, light: Light, fault: Fault) -> FloatArray:
     """Automatic exposure with its errors, tone, haze, lens, sharpening and grain; display values 0–1."""
-    meter = float(
-        np.percentile(
-            frame[: height - sensor.strip_height(height) : 4, ::4].mean(axis=2), 70 if light.kind == "day" else 82
-        )
-    )
-    unit = frame.shape[1] / 1280
-    if light.kind == "day":
-        exposure = 0.27 / max(meter, 1e-3) * float(np.exp(rng.normal(0, 0.22)))
-        haze = float(np.clip(rng.gamma(1.5, 0.012), 0, 0.08))
-        image = sensor.tone(frame * exposure * (1 - haze) + haze, 1.0, float(rng.uniform(1.1, 1.5)))
+    height, width = frame.shape[:2]
+    day = light.kind == "day"
+    scenery = frame[: height - sensor.strip_height(height) : 4, ::4].mean(axis=2)
+    meter = max(float(np.percentile(scenery, 70 if day else 82)), 1e-3)
+    unit = width / 1280
+    if day:
+        exposure = 0.22 / meter * fault.gain * float(np.exp(rng.normal(0, 0.22)))
+        haze = float(np.clip(rng.gamma(1.5, 0.012), 0, 0.08)) + 0.6 * fault.mist
+        image = sensor.tone(frame * exposure * (1 - haze) + 0.6 * haze, 1.0, float(rng.uniform(1.1, 1.5)))
         cast = np.array([1 + rng.normal(0, 0.02), 1.0, 1 + rng.normal(0, 0.035)], np.float32)
-        image = image * cast
+        grey = image.mean(axis=2, keepdims=True)
+        image = (grey + (image - grey) * np.float32(rng.uniform(0.70, 0.95))) * cast
     else:
-        exposure = 0.20 / max(meter, 1e-3) * float(np.exp(rng.normal(0, 0.30)))
-        image = sensor.tone(frame * min(exposure, 3.0), 1.0, float(rng.uniform(1.0, 1.3)))
-        image = (
-            image * sensor.vignette(frame.shape[1], frame.shape[0], float(rng.uniform(0.25, 0.5)))[..., None] + 0.012
-        )
-    image = cv2.GaussianBlur(image, (0, 0), max(0.35, float(rng.uniform(0.55, 0.9)) * unit))
+        exposure = min(0.20 / meter * float(np.exp(rng.normal(0, 0.30))), 3.0) * fault.gain
+        image = sensor.tone(frame * exposure + 0.25 * fault.mist, 1.0, float(rng.uniform(1.0, 1.3)))
+        image = image * sensor.vignette(width, height, float(rng.uniform(0.25, 0.5)))[..., None] + 0.012
+    sigma = (float(rng.uniform(0.55, 0.9)) + 5.0 * fault.mist) * unit
+    image = cv2.GaussianBlur(image, (0, 0), max(0.35, sigma))
     image = sensor.sharpen(image, max(0.6, 1.3 * unit), float(rng.uniform(0.3, 0.7)))
-    grain = rng.uniform(0.012, 0.028) if light.kind != "day" else rng.uniform(0.004, 0.010)
-    return sensor.add_noise(image, rng, float(grain), 0.008, light.kind == "infrared")
+    grain = float(rng.uniform(0.004, 0.012) if day else rng.uniform(0.014, 0.034))
+    grain *= 1.8 if fault.gain < 1 else 1.0
+    return sensor.add_noise(image, rng, grain, 0.008, light.kind == "infrared")
 
 
 def _temperature(config: SurveyPlan, planned: PlannedPhoto) -> int:
@@ -169,20 +219,20 @@ def render_photo(config: SurveyPlan, planned: PlannedPhoto) -> RenderedPhoto:
     light = random_light(light_rng, "infrared" if planned.infrared else "day")
     shade = None if planned.infrared else _sun_visibility(scene, light_rng, hour)
     back, front, cover = _swayed(scene, rng)
-    frame = _light_on(_LINEAR[back], scene.back_depth, light, shade, scene.camera)
-    front_depth = np.where(np.isfinite(scene.front_depth), scene.front_depth, 2.0)
-    front_lit = _light_on(_LINEAR[front], front_depth, light, shade, scene.camera)
+    frame = _light_on(_LINEAR[back], scene.back_depth, light, shade)
+    front_lit = _front_light(scene, front, cover, light, shade)
     layer = None
+    fault = _fault(config, planned)
     if planned.individual is not None:
         layer, mesh, world = _animal(config, planned, scene, light, shade)
-        frame *= 1 - 0.6 * _shadow(mesh, world[0] * [1, 1, 0.25], scene.camera, (0, 0, 1), 9 * width / 1280)[..., None]
+        frame *= 1 - 0.6 * _shadow(mesh, world * [1, 1, 0.25], scene.camera, (0, 0, 1), 9 * width / 1280)[..., None]
         if light.kind == "day" and light.sun_colour[1] > 0.2:
-            cast = _shadow(mesh, world[0], scene.camera, light.sun, 2.5 * width / 1280)
+            cast = _shadow(mesh, world, scene.camera, light.sun, 2.5 * width / 1280)
             frame *= 1 - 0.45 * cast[..., None]
-        if rng.random() < (0.5 if planned.infrared else 0.15):
-            layer = _smeared(layer, float(rng.uniform(2, 8)) * width / 1280)
-    frame, visible = _compose(frame, front_lit, cover.astype(np.float32) / 255.0, scene, layer)
-    image = _expose(frame, rng, light, height)
+        if fault.smear * width / 1280 >= 1.5:
+            layer = _smeared(layer, fault.smear * width / 1280)
+    visible = _compose(frame, front_lit, cover.astype(np.float32) / 255.0, scene, layer, light.kind == "day")
+    image = _expose(frame, rng, light, fault)
     pixels = (np.clip(image, 0, 1) * 255 + 0.5).astype(np.uint8)
     if planned.infrared:
         pixels = np.repeat(pixels[..., 1:2], 3, axis=2)
@@ -196,10 +246,8 @@ def render_photo(config: SurveyPlan, planned: PlannedPhoto) -> RenderedPhoto:
 def _smeared(layer: AnimalLayer, length: float) -> AnimalLayer:
     """The animal blurred by its own movement."""
     kernel = sensor.motion_kernel(length)
-    return AnimalLayer(
-        layer.left, layer.top, cv2.filter2D(layer.colour, -1, kernel), layer.mask, cv2.filter2D(layer.alpha, -1, kernel),
-        layer.depth, layer.coat, layer.pattern, cv2.filter2D(layer.glow, -1, kernel),
-    )  # fmt: skip
+    colour, alpha, glow = (cv2.filter2D(part, -1, kernel) for part in (layer.colour, layer.alpha, layer.glow))
+    return replace(layer, colour=colour, alpha=alpha, glow=glow)
 
 
 def _with_truth(

@@ -32,8 +32,8 @@ HABITATS: tuple[Palette, ...] = (
     {
         "soil": _colours((98, 80, 62)), "path": _colours((124, 102, 80)), "far": _colours((62, 76, 46)),
         "litter": _colours((112, 84, 56), (140, 106, 68), (88, 66, 46), (120, 100, 62), (82, 84, 48)),
-        "grass": _colours((104, 120, 62), (124, 132, 74), (92, 104, 52), (148, 142, 92)),
-        "leaf": _colours((70, 96, 44), (92, 116, 54), (58, 82, 40), (108, 122, 64)), "bark": _colours((90, 80, 68)),
+        "grass": _colours((104, 112, 70), (124, 126, 82), (92, 98, 60), (150, 140, 98)),
+        "leaf": _colours((74, 90, 52), (94, 108, 64), (62, 76, 46), (108, 114, 72)), "bark": _colours((90, 80, 68)),
         "stone": _colours((112, 110, 104)), "amount": np.array([1.3, 0.6, 1.2, 0.2]),
     },
     {
@@ -50,8 +50,9 @@ HABITATS: tuple[Palette, ...] = (
 class Scene:
     """Reflectances in 8-bit sRGB and depths in metres. Front things may hide an animal that passes behind them.
 
-    back H×W×3, back_depth H×W; front H×W×3, front_cover H×W uint8, front_depth H×W; sway H×W float32 pixels that leaves and
-    blades move at most; green H×W float32, share of vegetation; trail: distance in metres of the path that animals use.
+    back H×W×3, back_depth H×W; front H×W×3, front_cover H×W uint8, front_depth H×W; sway H×W float32 pixels that
+    leaves and blades move at most; trail: distance in metres of the path that animals use; dapple: share of shade under
+    the trees (0 open); tile: noise for their shadows.
     """
 
     camera: Camera
@@ -65,10 +66,13 @@ class Scene:
     dapple: float
     tile: FloatArray
 
-    def ground_place(self) -> tuple[FloatArray, FloatArray]:
-        """World x and y of every pixel of the back layer, from its depth (objects count as upright)."""
+    def place(self) -> tuple[FloatArray, FloatArray, FloatArray]:
+        """World x, distance and height above the ground of every pixel of the back layer, in metres."""
         columns = (np.arange(self.camera.width, dtype=np.float32) - self.camera.centre_x) / self.camera.focal
-        return columns[None, :] * self.back_depth, self.back_depth
+        rows = (self.camera.centre_y - np.arange(self.camera.height, dtype=np.float32)) / self.camera.focal
+        c, s = np.float32(np.cos(self.camera.pitch)), np.float32(np.sin(self.camera.pitch))
+        height = self.camera.above_ground + self.back_depth * (rows[:, None] * c - s)
+        return columns[None, :] * self.back_depth, self.back_depth, np.maximum(height, 0)
 
 
 class _Painter:
@@ -103,27 +107,35 @@ class _Painter:
         """Distant vegetation and glimpses of sky."""
         height, rng = max(self.horizon + 12, 8), self.rng
         height = min(height, self.height)
-        mass = fractal_noise(rng, height, self.width, 130 * self.unit, 6, 0.72)
-        stems = fractal_noise(rng, height, self.width, 160 * self.unit, 5, 0.7, aspect=0.12)
-        tone = np.exp(0.30 * mass + 0.16 * stems)
+        mass = fractal_noise(rng, height, self.width, 150 * self.unit, 7, 0.78)
+        tone = np.exp(0.36 * mass)
         rows = np.linspace(0, 1, height, dtype=np.float32)[:, None]
-        colour = self.habitat["far"][0] * (0.62 * tone * (1.0 - 0.25 * rows))[..., None]
-        openness = rng.uniform(-0.5, 0.9)
-        gap = smoothstep(
-            0.25, 0.9, fractal_noise(rng, height, self.width, 60 * self.unit, 5, 0.75) + openness - 2.1 * rows
-        )
-        sky = np.array([214, 222, 228], np.float32)
-        colour += (sky - colour) * (gap * 0.95)[..., None]
-        haze = np.array([176, 182, 176], np.float32)
-        colour += (haze - colour) * rng.uniform(0.04, 0.16)
+        colour = self.habitat["far"][0] * (0.50 * tone * (1.0 - 0.2 * rows))[..., None]
+        openness = rng.uniform(-0.6, 0.7)
+        gaps = fractal_noise(rng, height, self.width, 42 * self.unit, 5, 0.8) + openness - 2.2 * rows - 0.25
+        sky = np.array([206, 212, 214], np.float32)
+        colour += (sky - colour) * (smoothstep(0.1, 1.1, gaps) * 0.9)[..., None]
         self.back.colour[:height] = np.clip(colour, 0, 255).astype(np.uint8)
-        leaves = 2600
-        x, y = rng.random(leaves) * self.width, rng.random(leaves) ** 1.1 * height
-        shade = self.back.colour[y.astype(int), np.minimum(x.astype(int), self.width - 1)].astype(np.float32)
-        tints = 0.5 * shade + 0.5 * jitter(rng, self.habitat["leaf"], leaves, 0.3) * rng.uniform(0.4, 1.1, (leaves, 1))
-        size = self.unit * rng.uniform(1.5, 6.5, leaves)
-        scatter_leaves(self.back, rng, np.stack([x, y], 1), size, tints, np.full(leaves, 14.0))
-        self.back.colour[:height] = cv2.GaussianBlur(self.back.colour[:height], (0, 0), 1.3 * self.unit)
+        self._far_leaves(height)
+        blurred = cv2.GaussianBlur(self.back.colour[:height], (0, 0), 1.2 * self.unit).astype(np.float32)
+        haze = np.array([168, 174, 166], np.float32)
+        self.back.colour[:height] = (blurred + (haze - blurred) * rng.uniform(0.05, 0.18)).astype(np.uint8)
+
+    def _far_leaves(self, height: int) -> None:
+        """Thickets and crowns at the back, each a heap of small leaves with its own tint and depth of shade."""
+        rng = self.rng
+        for _ in range(int(rng.integers(26, 42))):
+            x, y = rng.uniform(-0.05, 1.05) * self.width, height * float(rng.beta(2.2, 1.0))
+            wide, tall = self.unit * rng.uniform(30, 150), self.unit * rng.uniform(25, 90)
+            palette = self.habitat["leaf"] * rng.uniform(0.45, 0.95)
+            palette = palette + (palette.mean(axis=1, keepdims=True) - palette) * 0.3
+            clump(self.back, rng, (x, y), (wide, tall), 16.0, palette, self.unit * rng.uniform(2.0, 4.5), 150)
+        for _ in range(int(rng.integers(8, 18))):
+            x, y = rng.uniform(0, self.width), rng.uniform(0, height)
+            run, rise = self.unit * rng.normal(0, 60), self.unit * rng.uniform(40, 200)
+            half = self.unit * rng.uniform(0.4, 1.6)
+            stem = np.array([[x - half, y], [x + run - half, y - rise], [x + run + half, y - rise], [x + half, y]])
+            self.back.polygon(stem, jitter(rng, self.habitat["bark"], 1, 0.3)[0] * rng.uniform(0.25, 0.7), 16.0)
 
     def ground(self) -> None:
         """Soil with a trodden path, mottled at every scale that a pixel can show."""
@@ -156,7 +168,7 @@ class _Painter:
     def litter(self) -> None:
         """Dead leaves, twigs and pebbles on the ground, fewer on the path."""
         rng, amount = self.rng, self.habitat["amount"]
-        count = int(3600 * amount[0])
+        count = int(6500 * amount[0] * min(1.0, 1.4 * self.unit))  # small frames show fewer
         row = self.horizon + 10 + (self.height - self.horizon - 10) * rng.random(count) ** 0.8
         column = rng.random(count) * self.width
         depth = self.camera.ground_depth(row)
@@ -164,8 +176,10 @@ class _Painter:
         keep &= np.isfinite(depth) & (depth < 16)
         order = np.argsort(-depth[keep])
         row, column, depth = row[keep][order], column[keep][order], depth[keep][order]
-        size = self.camera.focal / depth * rng.gamma(4, 0.008, len(depth))
-        colours = jitter(rng, self.habitat["litter"], len(depth), 0.22)
+        size = self.camera.focal / depth * rng.gamma(3, 0.0065, len(depth))
+        colours = jitter(rng, self.habitat["litter"], len(depth), 0.26)
+        colours += (colours.mean(axis=1, keepdims=True) - colours) * 0.15
+        colours *= (0.75 + 0.25 * rng.random(len(depth)))[:, None]
         shadow = np.stack([column + size * 0.12, row + size * 0.14], 1)
         flat = 0.42
         for place, tints, grow in ((shadow, colours * 0.35, 1.0), (np.stack([column, row], 1), colours, 0.95)):
@@ -212,11 +226,10 @@ class _Painter:
         """Trunks, bushes and grass in the order of their distance, beyond and before the path."""
         rng, amount = self.rng, self.habitat["amount"]
         things: list[tuple[float, str]] = [(float(d), "trunk") for d in rng.uniform(5.5, 18, rng.integers(4, 10))]
-        things += [(float(d), "bush") for d in rng.uniform(5.2, 13, int(rng.integers(5, 11) * amount[2]) + 1)]
-        things += [(float(d), "grass") for d in rng.uniform(4.6, 12, int(95 * amount[1]))]
-        things += [
-            (float(d), "grass") for d in rng.uniform(1.25, self.trail - 0.35, int(rng.integers(7, 17) * amount[1]))
-        ]
+        things += [(float(d), "bush") for d in rng.uniform(5.2, 15, int(rng.integers(9, 16) * amount[2]) + 3)]
+        things += [(float(d), "grass") for d in 4.6 + 13 * rng.random(int(150 * amount[1])) ** 1.3]
+        near = int(rng.integers(10, 24) * amount[1])
+        things += [(float(d), "grass") for d in 1.25 + (self.trail - 1.6) * rng.random(near) ** 0.6]
         if rng.random() < 0.3:
             things.append((float(rng.uniform(1.9, 2.6)), "post"))
         for depth, kind in sorted(things, reverse=True):
@@ -242,7 +255,7 @@ class _Painter:
             clump(canvas, rng, (column, row - tall * 0.7), (wide, tall), depth, self.habitat["leaf"] * dim, leaf, count)
         else:
             near = depth < self.trail
-            tall = metre * float(np.clip(rng.gamma(5, 0.055), 0.08, 0.42 if near else 0.8))
+            tall = metre * float(np.clip(rng.gamma(5, 0.055), 0.08, 0.55 if near else 0.8))
             blades = int(np.clip(tall * 0.55, 14, 60) * (0.7 if near else 1.0))
             tussock(canvas, rng, (column, row), tall, depth, self.habitat["grass"] * dim, blades)
 

@@ -15,9 +15,10 @@ from modelzoo.synthetic.noise import FloatArray
 
 def tone(linear: NDArray, exposure: float, contrast: float = 1.0) -> FloatArray:
     """Linear light to display values 0–1: exposure, soft shoulder, 2.2 power, S-shaped contrast."""
-    x = np.maximum(linear * np.float32(exposure), 0)
-    x = np.where(x < 0.7, x, 0.7 + 0.36 * (1 - np.exp(-(x - 0.7) / 0.36)))
-    y = np.clip(x, 0, 1) ** np.float32(1 / 2.2)
+    x = np.maximum(linear * np.float32(exposure), 0, dtype=np.float32)
+    bright = x > 0.7
+    x[bright] = 0.7 + 0.36 * (1 - np.exp(-(x[bright] - 0.7) / 0.36))
+    y = cv2.pow(np.clip(x, 0, 1).astype(np.float32), 1 / 2.2)
     return np.asarray(y + (contrast - 1.0) * (y - 0.45) * (1 - np.abs(2 * y - 1)), dtype=np.float32)
 
 
@@ -26,8 +27,8 @@ def add_noise(image: FloatArray, rng: np.random.Generator, read: float, shot: fl
     height, width = image.shape[:2]
     coarse = rng.standard_normal((height // 2 + 1, width // 2 + 1), dtype=np.float32)
     grain = cv2.resize(coarse, (width, height), interpolation=cv2.INTER_LINEAR)
-    grain += 0.7 * rng.standard_normal((height, width), dtype=np.float32)
-    level = read + shot * np.sqrt(np.clip(image.mean(axis=2), 0, 1))
+    grain = grain + 0.7 * rng.standard_normal((height, width), dtype=np.float32)
+    level = read + shot * np.sqrt(np.clip(image[..., 1], 0, 1))
     noisy = image + (level * grain)[..., None]
     if not grey:
         tint = rng.standard_normal((height // 4 + 1, width // 4 + 1, 3), dtype=np.float32)

@@ -7,9 +7,9 @@ import hashlib
 import io
 import multiprocessing
 import os
+import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
@@ -18,7 +18,7 @@ from PIL import Image
 from modelzoo.synthetic.plan import PlannedPhoto, SurveyPlan, plan_survey
 from modelzoo.synthetic.render import RenderedPhoto, render_photo
 
-GENERATOR_VERSION = 1  # raise when pixels change, so that files of an older generator are drawn again
+GENERATOR_VERSION = 3  # raise when pixels change, so that files of an older generator are drawn again
 COLUMNS = (
     "file", "individual", "flank", "x1", "y1", "x2", "y2", "station", "camera", "captured_at", "infrared",
     "visible_fraction", "event",
@@ -28,12 +28,6 @@ _EXIF_IFD, _MAKE, _MODEL, _SOFTWARE, _DATE_TIME = 0x8769, 0x010F, 0x0110, 0x0131
 _ORIGINAL, _UNIQUE = 0x9003, 0xA420
 
 Progress = Callable[[int, int, str], None]
-
-
-@dataclass(frozen=True)
-class _Done:
-    file: str
-    row: dict[str, str]
 
 
 def fingerprint(config: SurveyPlan, planned: PlannedPhoto) -> str:
@@ -104,20 +98,29 @@ def _same_plan(row: dict[str, str], planned: PlannedPhoto) -> bool:
     return known == wanted and row["individual"] in names
 
 
-def _write_group(config: SurveyPlan, root: Path, group: list[PlannedPhoto]) -> list[_Done]:
-    """Render and write the photos of one camera."""
-    return list(_each(config, root, group))
-
-
-def _each(config: SurveyPlan, root: Path, group: list[PlannedPhoto]) -> Iterator[_Done]:
+def _each(config: SurveyPlan, root: Path, group: list[PlannedPhoto]) -> Iterator[dict[str, str]]:
+    """Render and write photos, yielding the truth row of each."""
     for planned in group:
         rendered = render_photo(config, planned)
         _replace(root / planned.file, encode_photo(config, rendered))
-        yield _Done(planned.file, truth_row(rendered))
+        yield truth_row(rendered)
+
+
+def _write_group(config: SurveyPlan, root: Path, group: list[PlannedPhoto]) -> list[dict[str, str]]:
+    return list(_each(config, root, group))
 
 
 def _start_worker() -> None:
+    """One OpenCV thread per process, and an end with the parent, even if that is killed."""
     cv2.setNumThreads(1)
+    parent = multiprocessing.parent_process()
+
+    def follow() -> None:
+        if parent is not None:
+            parent.join()
+            os._exit(1)
+
+    threading.Thread(target=follow, daemon=True).start()
 
 
 def _groups(todo: list[PlannedPhoto]) -> list[list[PlannedPhoto]]:
@@ -129,25 +132,32 @@ def _groups(todo: list[PlannedPhoto]) -> list[list[PlannedPhoto]]:
 
 
 def _render_all(
-    config: SurveyPlan, root: Path, todo: list[PlannedPhoto], workers: int, progress: Callable[[str], None]
-) -> dict[str, dict[str, str]]:
-    """Rows of the photos written now, by file."""
+    config: SurveyPlan, root: Path, todo: list[PlannedPhoto], workers: int
+) -> Iterator[list[dict[str, str]]]:
+    """Truth rows of the photos as they are written, a few at a time."""
     groups = _groups(todo)
-    rows: dict[str, dict[str, str]] = {}
     if workers <= 1 or len(groups) <= 1:
         for group in groups:
-            for done in _each(config, root, group):
-                rows[done.file] = done.row
-                progress(done.file)
-        return rows
+            for row in _each(config, root, group):
+                yield [row]
+        return
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(min(workers, len(groups)), mp_context=context, initializer=_start_worker) as pool:
         futures = [pool.submit(_write_group, config, root, group) for group in groups]
-        for future in as_completed(futures):
-            for done in future.result():
-                rows[done.file] = done.row
-                progress(done.file)
-    return rows
+        try:
+            for future in as_completed(futures):
+                yield future.result()
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+
+def _write_truth(table: Path, plan: list[PlannedPhoto], rows: dict[str, dict[str, str]]) -> None:
+    """The rows known so far in the order of the plan."""
+    stream = io.StringIO()
+    writer = csv.DictWriter(stream, COLUMNS, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows[planned.file] for planned in plan if planned.file in rows)
+    _replace(table, stream.getvalue().encode())
 
 
 def write_survey(
@@ -159,42 +169,35 @@ def write_survey(
 ) -> Path:
     """Render a survey below `root` (`ST01/A/IMG_0001.JPG` …) and write its truth table; returns the table's path.
 
-    truth: where the table goes, by default `truth.csv` in the folder that holds `root`. Photos that are already there whole
-    and drawn from the same plan are kept, so a second run takes seconds. workers: processes (1, or a daemonic caller, renders
-    here; None takes the processors). Worker processes are spawned: a script that asks for several needs the usual
-    `if __name__ == "__main__"`. Files are replaced atomically; nothing is deleted.
+    truth: where the table goes, by default `truth.csv` in the folder that holds `root`. Photos that are already there
+    whole and drawn from the same plan are kept, so a second run takes seconds, and so does one after an interruption.
+    workers: processes (1, or a daemonic caller, renders here; None takes the processors). Worker processes are spawned:
+    a script that asks for several needs the usual `if __name__ == "__main__"`. Files are replaced atomically; nothing
+    is deleted.
     """
     root = Path(root)
     root.mkdir(parents=True, exist_ok=True)
     table = truth if truth is not None else root.parent / "truth.csv"
     plan = plan_survey(config)
     earlier = _read_truth(table)
-    rows: dict[str, dict[str, str]] = {}
-    todo: list[PlannedPhoto] = []
-    for planned in plan:
-        row = earlier.get(planned.file)
-        if (
-            row is not None
-            and _same_plan(row, planned)
-            and _is_written(root / planned.file, fingerprint(config, planned))
-        ):
-            rows[planned.file] = row
-        else:
-            todo.append(planned)
-    done = len(rows)
-
-    def step(file: str) -> None:
-        nonlocal done
-        done += 1
-        if progress is not None:
-            progress(done, len(plan), file)
-
+    rows = {
+        planned.file: earlier[planned.file]
+        for planned in plan
+        if planned.file in earlier
+        and _same_plan(earlier[planned.file], planned)
+        and _is_written(root / planned.file, fingerprint(config, planned))
+    }
+    todo = [planned for planned in plan if planned.file not in rows]
     if multiprocessing.current_process().daemon:
         workers = 1
-    rows.update(_render_all(config, root, todo, workers if workers is not None else os.cpu_count() or 1, step))
-    stream = io.StringIO()
-    writer = csv.DictWriter(stream, COLUMNS, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows[planned.file] for planned in plan)
-    _replace(table, stream.getvalue().encode())
+    unsaved = 0
+    for fresh in _render_all(config, root, todo, workers if workers is not None else os.cpu_count() or 1):
+        rows.update({row["file"]: row for row in fresh})
+        unsaved += len(fresh)
+        if unsaved >= 10:  # an interrupted run goes on from here
+            _write_truth(table, plan, rows)
+            unsaved = 0
+        if progress is not None:
+            progress(len(rows), len(plan), fresh[-1]["file"])
+    _write_truth(table, plan, rows)
     return table
