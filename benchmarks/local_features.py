@@ -52,7 +52,8 @@ def extract_all(
         crop = read(path)
         mask = None
         if masks is not None:
-            mask = cv2.imread(str(masks / path.relative_to(data).with_suffix(".png")), cv2.IMREAD_GRAYSCALE)
+            read_mask = cv2.imread(str(masks / path.relative_to(data).with_suffix(".png")), cv2.IMREAD_GRAYSCALE)
+            mask = None if read_mask is None else read_mask.astype(np.uint8)
         start = time.perf_counter()
         found = extract(crop, mask, config)
         seconds += time.perf_counter() - start

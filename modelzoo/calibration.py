@@ -1,23 +1,30 @@
 """From what two detections share to the probability that they show the same individual, and to one score for ranking.
 
 A logistic regression on few features, so that it can be read, and fitted anew from a population's own decisions. The
-coefficients that ship come from synthetic coats (``default_calibration.py``), never from real photos.
+coefficients that ship were fitted on synthetic coats (``default_calibration.py``), never on real photos.
 """
 
 import json
 import math
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
-from typing import Any
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, fields, replace
+from typing import Any, ClassVar
+
+import numpy as np
 
 from . import default_calibration as shipped
+
+_RIDGE = 0.5
+_STEPS = 200
+_FEWEST_PAIRS = 20
 
 
 @dataclass(frozen=True)
 class Evidence:
     """What is known of one pair. similarity: cosine of the two embeddings (−1…1), None without one.
 
-    weight: sum of how distinctive the inliers are (``Verification.weight``); None is taken as typical of the inliers.
+    weight: ``Verification.weight``, the sum over inliers of how distinctive they are; None takes what is usual for that
+    many inliers.
     """
 
     inliers: int
@@ -33,24 +40,40 @@ class Evidence:
             raise ValueError(f"impossible evidence: {self}")
         if self.similarity is not None and not math.isfinite(self.similarity):
             raise ValueError("similarity is a finite number or None")
+        if self.weight is not None and not 0.0 <= self.weight < math.inf:
+            raise ValueError("weight is a number of at least 0 or None")
+
+    @property
+    def counted_similarity(self) -> float | None:
+        """The similarity where it means something: of a trained network."""
+        return self.similarity if self.embedding_trained else None
 
 
 @dataclass(frozen=True)
 class Calibration:
-    """Frozen coefficients of the log-odds. All slopes are ≥ 0, so more evidence never lowers a score."""
+    """Frozen coefficients of the log-odds.
+
+    All slopes are at least 0, so that more inliers, a larger weight, fewer matches that geometry refuses, or a larger
+    similarity never lower a score. usual_weight: weight per inlier taken where none is known. The similarity of an
+    untrained network is never counted.
+    """
 
     intercept: float
     inliers: float
-    inlier_share: float
+    weight: float
+    share: float
     similarity: float
     similarity_centre: float
+    usual_weight: float
     version: str
 
+    FITTED: ClassVar[tuple[str, ...]] = ("intercept", "inliers", "weight", "share")
+
     def __post_init__(self) -> None:
-        numbers = (self.intercept, self.inliers, self.inlier_share, self.similarity, self.similarity_centre)
+        numbers = [v for v in asdict(self).values() if not isinstance(v, str)]
         if not all(math.isfinite(v) for v in numbers):
             raise ValueError("coefficients are finite")
-        if min(self.inliers, self.inlier_share, self.similarity) < 0:
+        if min(self.inliers, self.weight, self.share, self.similarity, self.usual_weight) < 0:
             raise ValueError("slopes are at least 0: more evidence must not lower the probability")
 
     @classmethod
@@ -58,18 +81,23 @@ class Calibration:
         """The shipped coefficients."""
         return cls.from_dict(shipped.COEFFICIENTS)
 
+    def features(self, evidence: Evidence) -> tuple[float, float, float]:
+        """What the first three slopes multiply: log(1 + inliers), log(1 + weight), inliers/(matches + 1)."""
+        weight = evidence.inliers * self.usual_weight if evidence.weight is None else evidence.weight
+        return math.log1p(evidence.inliers), math.log1p(weight), evidence.inliers / (evidence.matches + 1.0)
+
     def score(self, evidence: Evidence) -> float:
         """Log-odds: for ranking, any real number, higher is more alike."""
-        share = math.log1p(evidence.inliers) * evidence.inliers / (evidence.matches + 1.0)
-        value = self.intercept + self.inliers * math.log1p(evidence.inliers) + self.inlier_share * share
-        if evidence.embedding_trained and evidence.similarity is not None:
-            value += self.similarity * (evidence.similarity - self.similarity_centre)
+        inliers, weight, share = self.features(evidence)
+        value = self.intercept + self.inliers * inliers + self.weight * weight + self.share * share
+        if evidence.counted_similarity is not None:
+            value += self.similarity * (evidence.counted_similarity - self.similarity_centre)
         return value
 
     def probability(self, evidence: Evidence) -> float:
-        """Strictly between 0 and 1; the order of :meth:`score`."""
-        value = self.score(evidence)
-        odds = math.exp(-abs(min(max(value, -30.0), 30.0)))
+        """Strictly between 0 and 1; in the order of :meth:`score`."""
+        value = min(max(self.score(evidence), -30.0), 30.0)
+        odds = math.exp(-abs(value))
         return 1.0 / (1.0 + odds) if value >= 0 else odds / (1.0 + odds)
 
     def to_dict(self) -> dict[str, Any]:
@@ -92,3 +120,60 @@ class Calibration:
         if not isinstance(values, dict):
             raise ValueError("a calibration is a JSON object")
         return cls.from_dict(values)
+
+
+def fit(evidence: Sequence[Evidence], same: Sequence[bool], start: Calibration, version: str) -> Calibration:
+    """Coefficients for these pairs (same: whether each shows one individual), by penalised maximum likelihood.
+
+    A slope that would be negative becomes 0. The slope of the similarity is fitted when every pair has one of a trained
+    network, else kept from ``start``. The share of right pairs becomes the prior, so give pairs as reviewers meet them.
+    Raises ValueError for fewer than 20 pairs or pairs of one kind only.
+    """
+    if len(evidence) != len(same) or len(evidence) < _FEWEST_PAIRS or len({bool(v) for v in same}) < 2:
+        raise ValueError(f"a calibration needs at least {_FEWEST_PAIRS} pairs, right and wrong ones")
+    similarities = [e.counted_similarity for e in evidence]
+    known = [v for v in similarities if v is not None]
+    with_similarity = len(known) == len(evidence)
+    columns = np.array([[1.0, *start.features(e)] for e in evidence])
+    offset = np.zeros(len(evidence))
+    if with_similarity:
+        columns = np.column_stack([columns, np.array(known) - start.similarity_centre])
+    else:
+        offset = np.array(
+            [0.0 if v is None else start.similarity * (v - start.similarity_centre) for v in similarities]
+        )
+    names = (*Calibration.FITTED, *(("similarity",) if with_similarity else ()))
+    used = np.ones(len(names), bool)
+    while True:
+        found = np.zeros(len(names))
+        found[used] = _newton(columns[:, used], np.array(same, float), offset)
+        negative = np.flatnonzero(found[1:] < 0) + 1
+        if not len(negative):
+            break
+        used[negative[found[negative].argmin()]] = False
+    changes: dict[str, Any] = dict(zip(names, found.round(4).tolist(), strict=True))
+    return replace(start, **changes, version=version)
+
+
+def _newton(columns: "np.ndarray[Any, Any]", same: "np.ndarray[Any, Any]", offset: "np.ndarray[Any, Any]") -> Any:
+    """Logistic regression with a ridge on all columns but the first (the intercept)."""
+    beta = np.zeros(columns.shape[1])
+    ridge = np.eye(len(beta)) * _RIDGE
+    ridge[0, 0] = 0.0
+
+    def loss(at: Any) -> float:
+        value = columns @ at + offset
+        return float(np.logaddexp(0.0, value).sum() - same @ value + at @ ridge @ at / 2)
+
+    for _ in range(_STEPS):
+        p = 1.0 / (1.0 + np.exp(-np.clip(columns @ beta + offset, -500, 500)))
+        gradient = columns.T @ (p - same) + ridge @ beta
+        curvature = columns.T @ (columns * (p * (1 - p))[:, None]) + ridge + 1e-9 * np.eye(len(beta))
+        step = np.linalg.solve(curvature, gradient)
+        size = 1.0
+        while size > 1e-6 and loss(beta - size * step) > loss(beta):
+            size /= 2
+        beta = beta - size * step
+        if np.abs(size * step).max() < 1e-9:
+            break
+    return beta

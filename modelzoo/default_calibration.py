@@ -1,10 +1,12 @@
-"""Provisional."""
+"""Coefficients of the calibration, until they are fitted."""
 
-COEFFICIENTS = {
+COEFFICIENTS: dict[str, float | str] = {
     "intercept": -6.0,
-    "inliers": 2.0,
-    "inlier_share": 1.0,
-    "similarity": 4.0,
+    "inliers": 1.0,
+    "weight": 2.0,
+    "share": 1.0,
+    "similarity": 1.0,
     "similarity_centre": 0.5,
-    "version": "0",
+    "usual_weight": 0.2,
+    "version": "unfitted",
 }

@@ -1,0 +1,185 @@
+"""Fits the calibration that ships, on synthetic camera-trap surveys only, and checks it on folders of real crops.
+
+    python3 spotid.py bench default_calibration [--surveys N] [--photos N] [--work DIR] [--write] [--check DIR …]
+
+A pair of the fit is a query and one of its five best candidates by verification weight, as the review page shows them;
+pairs of one event are left out, because near-duplicates would make the rest look too good. The share of right pairs
+among them is the prior. --write replaces modelzoo/default_calibration.py.
+--check DIR: a folder of one folder per identity, for a reliability table; nothing of it enters the fit.
+"""
+
+import argparse
+import csv
+import json
+import sys
+import tempfile
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+import cv2
+import numpy as np
+from local_features import photos_below, read
+from numpy.typing import NDArray
+
+from modelzoo.calibration import Calibration, Evidence, fit
+from modelzoo.local import LocalConfig, LocalFeatures, extract, verify
+from modelzoo.synthetic import SurveyPlan, write_survey
+
+ROOT = Path(__file__).resolve().parents[1]
+FIRST_SEED = 101
+CANDIDATES = 5
+Pair = tuple[Evidence, bool]
+
+
+def synthetic_crops(survey: int, photos: int, work: Path) -> list[tuple[NDArray[np.uint8], str, str]]:
+    """(crop, flank identity, event) of one survey; boxes are shaken as a detector's would be."""
+    plan = SurveyPlan(
+        seed=FIRST_SEED + survey,
+        individuals=max(3, round(photos * 0.19)),
+        photos=photos,
+        stations=6,
+        empty_fraction=0.0,
+    )
+    root = work / f"survey{plan.seed}"
+    truth = write_survey(plan, root, workers=1, truth=work / f"truth{plan.seed}.csv")
+    shake = np.random.default_rng(plan.seed)
+    crops = []
+    with truth.open(newline="", encoding="utf-8") as stream:
+        for row in csv.DictReader(stream):
+            if not row["individual"] or float(row["visible_fraction"]) < 0.3:
+                continue
+            image = read(root / row["file"])
+            box = np.array([float(row[name]) for name in ("x1", "y1", "x2", "y2")])
+            side = np.tile(box[2:] - box[:2], 2)
+            box = box + side * shake.normal(0.0, 0.02, 4) + side * np.array([-0.02, -0.02, 0.02, 0.02])
+            x1, y1 = np.maximum(box[:2], 0).astype(int)
+            x2, y2 = np.minimum(box[2:], [image.shape[1], image.shape[0]]).astype(int)
+            if min(x2 - x1, y2 - y1) >= 16:
+                label = f"{row['individual']} {row['flank']}"
+                crops.append((np.ascontiguousarray(image[y1:y2, x1:x2]), label, row["event"]))
+    return crops
+
+
+def candidate_pairs(
+    features: list[LocalFeatures], labels: list[str], events: list[str] | None, config: LocalConfig
+) -> list[Pair]:
+    """Every query with its five best candidates of other events, and whether they are right."""
+    n = len(features)
+    found: dict[tuple[int, int], Evidence] = {}
+    weight = np.full((n, n), -1.0)
+    for i in range(n):
+        for j in range(i + 1, n):
+            if events is not None and events[i] == events[j]:
+                continue
+            v = verify(features[i], features[j], config)
+            weight[i, j] = weight[j, i] = v.weight
+            found[i, j] = Evidence(v.inliers, v.matches, len(features[i]), len(features[j]), weight=v.weight)
+    pairs = []
+    for i in range(n):
+        order = [j for j in np.argsort(-weight[i], kind="stable").tolist() if weight[i, j] >= 0][:CANDIDATES]
+        pairs += [(found[min(i, j), max(i, j)], labels[i] == labels[j]) for j in order]
+    return pairs
+
+
+def usual_weight(pairs: list[Pair]) -> float:
+    """Mean weight per inlier over all inliers of the pairs."""
+    inliers = sum(evidence.inliers for evidence, _ in pairs)
+    return round(sum(evidence.weight or 0.0 for evidence, _ in pairs) / max(inliers, 1), 4)
+
+
+def reliability(calibration: Calibration, pairs: list[Pair]) -> dict[str, Any]:
+    """Ten equal bins of probability: pairs, mean probability, share of right ones; expected calibration error."""
+    p = np.array([calibration.probability(evidence) for evidence, _ in pairs])
+    y = np.array([same for _, same in pairs], float)
+    bins = np.minimum((p * 10).astype(int), 9)
+    rows = [
+        {"bin": b / 10, "pairs": int(m.sum()), "probability": float(p[m].mean()), "right": float(y[m].mean())}
+        for b in range(10)
+        if (m := bins == b).any()
+    ]
+    error = sum(row["pairs"] * abs(row["probability"] - row["right"]) for row in rows) / len(p)
+    return {
+        "pairs": len(p),
+        "right": float(y.mean()),
+        "ece": error,
+        "brier": float(np.mean((p - y) ** 2)),
+        "bins": rows,
+    }
+
+
+def show(name: str, table: dict[str, Any]) -> None:
+    print(f"{name}: {table['pairs']} pairs, {table['right']:.2f} right, expected calibration error {table['ece']:.3f}")
+    for row in table["bins"]:
+        print(f"  {row['bin']:.1f}  {row['pairs']:5d} pairs  said {row['probability']:.3f}  were {row['right']:.3f}")
+
+
+def write_constants(calibration: Calibration, command: str, pairs: int, right: float, config: LocalConfig) -> None:
+    lines = [
+        '"""Coefficients of the calibration that ships. Written by a program: do not edit.',
+        "",
+        f"Command: {command}",
+        f"Fitted on {pairs} candidate pairs ({right:.1%} of them right) of synthetic surveys, seeds from {FIRST_SEED}.",
+        f"Local features {config.version}. No real photo had a part in it.",
+        '"""',
+        "",
+        "COEFFICIENTS: dict[str, float | str] = {",
+        *(
+            f'    "{name}": {value!r},' if not isinstance(value, str) else f'    "{name}": "{value}",'
+            for name, value in calibration.to_dict().items()
+        ),
+        "}",
+    ]
+    (ROOT / "modelzoo" / "default_calibration.py").write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
+def real_pairs(folder: Path, sample: int | None, config: LocalConfig) -> list[Pair]:
+    photos = photos_below(folder, sample)
+    features = [extract(read(path), None, config) for path, _ in photos]
+    return candidate_pairs(features, [label for _, label in photos], None, config)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--surveys", type=int, default=5, help="synthetic surveys (5); the last is held out of the fit")
+    parser.add_argument("--photos", type=int, default=64, help="photos of each survey (64)")
+    parser.add_argument("--work", type=Path, help="keep the rendered surveys here and use those that are there")
+    parser.add_argument("--write", action="store_true", help="replace the shipped coefficients")
+    parser.add_argument("--check", type=Path, nargs="*", default=[], help="folders of real crops")
+    parser.add_argument("--sample", type=int, default=18, help="identities of each real folder (18)")
+    parser.add_argument("--json", type=Path, help="write the figures to this file")
+    arguments = parser.parse_args()
+    if arguments.surveys < 2:
+        parser.error("at least two surveys: one of them is held out")
+    cv2.setNumThreads(1)
+    config = LocalConfig()
+    with tempfile.TemporaryDirectory() as scratch:
+        groups = []
+        for survey in range(arguments.surveys):
+            crops = synthetic_crops(survey, arguments.photos, arguments.work or Path(scratch))
+            features = [extract(crop, None, config) for crop, _, _ in crops]
+            groups.append(candidate_pairs(features, [c[1] for c in crops], [c[2] for c in crops], config))
+    fitting = [pair for group in groups[:-1] for pair in group]
+    start = replace(Calibration.default(), usual_weight=usual_weight(fitting))
+    version = f"synthetic-{config.version}"
+    calibration = fit([e for e, _ in fitting], [same for _, same in fitting], start, version)
+    tables = {
+        "synthetic, fitted": reliability(calibration, fitting),
+        "synthetic, held out": reliability(calibration, groups[-1]),
+    }
+    for folder in arguments.check:
+        tables[folder.name] = reliability(calibration, real_pairs(folder, arguments.sample, config))
+    for name, table in tables.items():
+        show(name, table)
+    print(json.dumps(calibration.to_dict()))
+    if arguments.json is not None:
+        arguments.json.write_text(json.dumps({"calibration": calibration.to_dict(), **tables}, indent=2) + "\n")
+    if arguments.write:
+        command = f"bench default_calibration --surveys {arguments.surveys} --photos {arguments.photos} --write"
+        write_constants(calibration, command, len(fitting), tables["synthetic, fitted"]["right"], config)
+
+
+if __name__ == "__main__":
+    main()
