@@ -179,7 +179,7 @@ def _wait_until_healthy(launch: Launch, options: UpOptions, supervisor: Supervis
         if web.quick_deaths >= 3 or waited > HEALTH_SECONDS:
             raise LauncherError(f"The web server does not start. The end of {web.log}:\n{last_lines(web.log)}")
         patience(waited)
-        time.sleep(0.1)
+        time.sleep(0.1 if waited < 10 else 1.0)
 
 
 def is_healthy(port: int) -> bool:
