@@ -26,7 +26,7 @@ from preprocessing.exif import ExifData, directory_bytes, read_exif, read_tiff
 from preprocessing.jpeg_header import SOI, JpegHeader, has_zero_tail, read_jpeg_header, without_spans
 from preprocessing.types import GrayImage, Image
 
-FORMATS = ("JPEG", "MPO", "PNG", "TIFF", "WEBP", "HEIF", "AVIF", "GIF", "BMP")
+FORMATS = ("JPEG", "PNG", "TIFF", "WEBP", "HEIF", "AVIF", "GIF", "BMP")
 _MAX_TIFF_DIRECTORY_BYTES = 64 * 1024 * 1024
 _MIN_SCAN_BYTES = 16
 
@@ -254,6 +254,8 @@ def _source(path: Path, limits: ImageLimits) -> tuple[io.BytesIO | Path, JpegHea
     if head.startswith(SOI):
         data = path.read_bytes()
         header = read_jpeg_header(data)
+        if header.size is not None:
+            check_size(*header.size, limits)
         if header.scan_start is None or len(data) - header.scan_start < _MIN_SCAN_BYTES:
             raise ImageRejected("unreadable", "it ends before the picture begins")
         return io.BytesIO(without_spans(data, header.exif_spans)), header, read_exif(header.exif)
@@ -287,9 +289,11 @@ def _breaks_off(error: Exception, opened: OpenedImage) -> bool:
 
 @cache
 def _register_formats() -> None:
-    """Teaches Pillow HEIC/HEIF, once, and only when a photo is opened."""
+    """Teaches Pillow every format of the list, once, and only when a photo is opened."""
     import pillow_heif
 
+    # Pillow loads most plugins only when nothing else fits, and a list that names one before that is an error.
+    PillowImage.init()
     pillow_heif.register_heif_opener()
 
 
