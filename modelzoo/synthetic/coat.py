@@ -52,14 +52,14 @@ def _body_place(x: NDArray, t: NDArray) -> tuple[NDArray, NDArray, NDArray, NDAr
 def _spacing(x: NDArray, t: NDArray) -> NDArray:
     """Distance between neighbouring marks at a chart place, in torso lengths."""
     body_x, _, tail, inside = _body_place(x, t)
-    size = np.full(x.shape, 0.064)
+    size = np.full(x.shape, 0.060)
     size *= 1 - 0.40 * smoothstep(0.80, 1.02, body_x)
     size *= 1 - 0.38 * smoothstep(1.06, 1.22, body_x)
     size *= 1 - 0.25 * smoothstep(1.26, 1.36, body_x)
     belly = smoothstep(0.33, 0.26, t) * smoothstep(0.25, 0.36, body_x) * smoothstep(0.80, 0.70, body_x)
     size *= 1 + 0.25 * belly
     leg = smoothstep(0.36, 0.22, t) * (1 - belly)
-    size *= 1 - 0.06 * leg
+    size *= 1 - 0.10 * leg
     size *= 1 - 0.42 * smoothstep(0.17, 0.03, t) * (1 - belly)
     size *= 1 - 0.22 * smoothstep(0.62, 0.72, t) * smoothstep(1.0, 0.9, body_x)
     size = np.where(inside, size * 1.15, size)
@@ -177,7 +177,7 @@ def _ground(x: FloatArray, t: FloatArray, rng: np.random.Generator, resolution: 
     rgb = side + (back - side) * shade
     low = smoothstep(0.48, 0.27, t)[..., None]
     rgb = rgb + (pale - rgb) * low * 0.8
-    belly = smoothstep(0.37, 0.25, t) * smoothstep(0.22, 0.34, body_x) * smoothstep(0.84, 0.74, body_x)
+    belly = smoothstep(0.42, 0.28, t) * smoothstep(0.22, 0.34, body_x) * smoothstep(0.84, 0.74, body_x)
     throat = smoothstep(0.52, 0.42, t) * smoothstep(0.98, 1.06, body_x)
     muzzle = smoothstep(0.53, 0.49, t) * smoothstep(1.30, 1.36, body_x)
     paws = 0.35 * smoothstep(0.12, 0.03, t)
@@ -230,7 +230,7 @@ def _features(rgb: FloatArray, x: FloatArray, t: FloatArray) -> FloatArray:
     eye_t = float(anatomy.trunk_chart_t(np.array(1.308), np.array(0.52)))
     brush.oval(1.308, eye_t, 0.020, 0.014, (32, 24, 20))
     brush.oval(1.290, eye_t - 0.020, 0.020, 0.006, (48, 36, 28))
-    brush.oval(1.308, eye_t, 0.011, 0.009, (150, 120, 60))
+    brush.oval(1.308, eye_t, 0.010, 0.010, (150, 120, 60))
     brush.oval(1.308, eye_t, 0.005, 0.006, (12, 10, 10))
     lip_t = float(anatomy.trunk_chart_t(np.array(1.385), np.array(-0.62)))
     brush.oval(1.385, lip_t, 0.052, 0.007, (36, 26, 24))
@@ -248,11 +248,11 @@ def _features(rgb: FloatArray, x: FloatArray, t: FloatArray) -> FloatArray:
     brush.oval(anatomy.EAR_X0 + 0.09, anatomy.EAR_T0 + 0.008, 0.018, 0.012, (206, 196, 180))
     eye = np.zeros_like(x)
     rows, columns = brush.region(1.308, eye_t, 0.016, 0.013)
-    eye[rows, columns] = _oval(x[rows, columns], t[rows, columns], 1.308, eye_t, 0.011, 0.009)
+    eye[rows, columns] = _oval(x[rows, columns], t[rows, columns], 1.308, eye_t, 0.008, 0.011)
     return eye
 
 
-@lru_cache(maxsize=64)
+@lru_cache(maxsize=16)
 def coat_texture(seed: int, individual: int, flank: str, resolution: int = RESOLUTION) -> Coat:
     """The coat of one flank ("left" or "right"), the same for the same arguments. Raises ValueError on
     another flank."""

@@ -169,7 +169,7 @@ def _fault(config: SurveyPlan, planned: PlannedPhoto) -> Fault:
     kind = rng.choice(["none", "smear", "bright", "dark", "mist"], p=[0.66, 0.14, 0.08, 0.06, 0.06])
     slight = float(rng.uniform(1, 7)) if rng.random() < (0.5 if planned.infrared else 0.2) else 0.0
     if kind == "smear":
-        return Fault(smear=float(rng.uniform(9, 22)))
+        return Fault(smear=float(rng.uniform(8, 17)))
     if kind == "bright":
         return Fault(gain=float(rng.uniform(2.0, 4.0)), smear=slight)
     if kind == "dark":
