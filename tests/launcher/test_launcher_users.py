@@ -33,13 +33,18 @@ def owner(folder: Path) -> str:
     return pwd.getpwuid(folder.stat().st_uid).pw_name
 
 
-@pytest.fixture
-def person(tmp_path: Path) -> Iterator[Path]:
-    """A home folder that only its owner may enter, like root's."""
+@pytest.fixture(scope="module")
+def enclosed() -> Iterator[Project]:
+    """A project, with a database, below a folder that only root may enter."""
     folder = Path("/tmp") / f"person-{os.getpid()}"
     folder.mkdir(mode=0o700)
-    yield folder
-    shutil.rmtree(folder)
+    try:
+        with project_made(parent=folder) as project:
+            done = project.run("manage", "exit", "0")
+            assert done.returncode == 0, done.stderr
+            yield project
+    finally:
+        shutil.rmtree(folder)
 
 
 def test_root_gives_the_database_in_the_home_to_a_user_of_its_own(fresh_project: Project) -> None:
@@ -52,63 +57,63 @@ def test_root_gives_the_database_in_the_home_to_a_user_of_its_own(fresh_project:
     assert modes(*all_above(fresh_project.path)) == before
 
 
-def test_root_below_a_home_folder_puts_the_database_outside_and_records_it(person: Path) -> None:
-    with project_made(parent=person) as project:
-        project.environ["HOME"] = str(person)
-        before = modes(*all_above(project.path))
-        done = project.run("manage", "exit", "0")
-        assert done.returncode == 0, done.stderr
-        data = Path(str(project.location()["data"]))
-        assert data.parent.parent == Path("/var/lib/spotid")
-        assert str(data.parent) in done.stdout
-        assert modes(*all_above(project.path)) == before
-        assert owner(data) != "root"
-        assert project.run("manage", "exit", "0").returncode == 0
-        assert "Making the database" not in project.run("manage", "exit", "0").stdout
+def test_root_below_a_home_folder_puts_the_database_outside_and_records_it(enclosed: Project) -> None:
+    home = enclosed.path / "home below"
+    before = modes(*all_above(enclosed.path))
+    done = enclosed.run("--home", str(home), "manage", "exit", "0", environ={"HOME": str(enclosed.path)})
+    assert done.returncode == 0, done.stderr
+    data = Path(str(enclosed.location(home)["data"]))
+    assert data.parent.parent == Path("/var/lib/spotid")
+    assert str(data.parent) in done.stdout
+    assert "below a home folder" in str(enclosed.location(home)["reason"])
+    assert owner(data) != "root"
+    assert modes(*all_above(enclosed.path)) == before
 
 
-def test_a_folder_that_the_database_user_cannot_reach_counts_like_a_home_folder(person: Path) -> None:
-    with project_made(parent=person) as project:
-        assert project.run("manage", "exit", "0").returncode == 0
-        assert str(project.location()["data"]).startswith("/var/lib/spotid/")
-        assert "can't reach" in str(project.location()["reason"])
-        assert person.stat().st_mode & 0o777 == 0o700
+def test_a_folder_that_the_database_user_cannot_reach_counts_like_a_home_folder(enclosed: Project) -> None:
+    assert str(enclosed.location()["data"]).startswith("/var/lib/spotid/")
+    assert "can't reach" in str(enclosed.location()["reason"])
+    assert enclosed.path.parent.stat().st_mode & 0o777 == 0o700
+    assert "Making the database" not in enclosed.run("manage", "exit", "0").stdout
 
 
-def test_a_moved_home_keeps_its_database_and_a_copied_one_is_refused(person: Path) -> None:
-    with project_made(parent=person) as project:
-        first, moved, copied = (project.path / name for name in ("home", "home moved", "home copied"))
-        assert project.run("--home", str(first), "manage", "exit", "0").returncode == 0
-        data = project.location(first)["data"]
-        first.rename(moved)
-        assert project.run("--home", str(moved), "manage", "exit", "0").returncode == 0
-        assert project.location(moved)["data"] == data
-        shutil.copytree(moved, copied)
-        refused = project.run("--home", str(copied), "manage", "exit", "0")
-        assert refused.returncode == 1
-        assert "is a copy of" in refused.stderr
+def test_a_moved_home_keeps_its_database_and_a_copied_one_is_refused(enclosed: Project) -> None:
+    data = enclosed.location()["data"]
+    moved, copied = enclosed.path / "home moved", enclosed.path / "home copied"
+    enclosed.home.rename(moved)
+    assert enclosed.run("--home", str(moved), "manage", "exit", "0").returncode == 0
+    assert enclosed.location(moved)["data"] == data
+    shutil.copytree(moved, copied)
+    refused = enclosed.run("--home", str(copied), "manage", "exit", "0")
+    assert refused.returncode == 1
+    assert "is a copy of" in refused.stderr
+    shutil.rmtree(copied)
+    moved.rename(enclosed.home)
+    assert enclosed.run("manage", "exit", "0").returncode == 0
 
 
-def test_a_home_made_anew_does_not_get_the_database_of_the_removed_one(person: Path) -> None:
-    with project_made(parent=person) as project:
-        assert project.run("manage", "exit", "0").returncode == 0
-        first = Path(str(project.location()["data"]))
-        shutil.rmtree(project.home)
-        try:
-            assert project.run("manage", "exit", "0").returncode == 0
-            assert Path(str(project.location()["data"])) != first
-            assert first.exists()
-        finally:
-            shutil.rmtree(first.parent)
+def test_a_home_made_anew_does_not_get_the_database_of_the_removed_one(enclosed: Project) -> None:
+    first = Path(str(enclosed.location()["data"]))
+    aside = enclosed.path / "home aside"
+    enclosed.home.rename(aside)
+    done = enclosed.run("manage", "exit", "0")
+    second = Path(str(enclosed.location()["data"]))
+    assert done.returncode == 0, done.stderr
+    assert second.parent.name == f"{first.parent.name}-2"
+    assert first.exists()
+    shutil.rmtree(second.parent)
+    shutil.rmtree(enclosed.home)
+    aside.rename(enclosed.home)
 
 
-def test_a_lost_database_is_told_and_not_replaced_by_an_empty_one(person: Path) -> None:
-    with project_made(parent=person) as project:
-        assert project.run("manage", "exit", "0").returncode == 0
-        shutil.rmtree(Path(str(project.location()["data"])).parent)
-        done = project.run("manage", "exit", "0")
-        assert done.returncode == 1
-        assert "is not there" in done.stderr
+def test_a_lost_database_is_told_and_not_replaced_by_an_empty_one(enclosed: Project) -> None:
+    folder = Path(str(enclosed.location()["data"])).parent
+    aside = folder.with_name(f"{folder.name}-aside")
+    folder.rename(aside)
+    done = enclosed.run("manage", "exit", "0")
+    aside.rename(folder)
+    assert done.returncode == 1
+    assert "is not there" in done.stderr
 
 
 def test_an_ordinary_user_runs_it_all_under_its_own_name() -> None:
