@@ -147,18 +147,18 @@ def undo_preview(*, user: User, decision: Decision) -> UndoPreview:
     return UndoPreview(verdict, len(members), shown, len(members) - len(visible))
 
 
-def undo_outcome(decision: Decision) -> str:
-    """What a decision that was just taken back has left behind, in a sentence or two."""
+def undo_outcome(*, user: User, decision: Decision) -> str:
+    """What a decision that was just taken back has left behind, in a sentence or two, in photos the account may see."""
     edge = MatchEdge.objects.get(pk=decision.edge_id)
     what = f"Taken back: {Verdict(decision.verdict).label}."
     if edge.verdict:
         return f"{what} An earlier decision on the pair stands again: {Verdict(edge.verdict).label}."
-    left, right = component_of([edge.a_id]), component_of([edge.b_id])
     if decision.verdict != Verdict.MATCH:
         return f"{what} The pair is open again."
+    left, right = component_of([edge.a_id]), component_of([edge.b_id])
     if edge.b_id in left:
         return f"{what} Other matches still join the two photos."
     if len(left) == len(right) == 1:
         return f"{what} The two photos stand alone again."
-    return f"{what} The individual has come apart into {len(left)} + {len(right)} photos."
-
+    visible = set(detections_for(user).filter(pk__in=left | right).values_list("pk", flat=True))
+    return f"{what} The individual has come apart into {len(left & visible)} + {len(right & visible)} photos."

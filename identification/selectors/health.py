@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ..models import ProcessingState, Work
-from ..services.work import heartbeat_age
+from .heartbeat import heartbeat_age
 
 SILENT_AFTER_SECONDS = 120.0
 

@@ -10,7 +10,7 @@ from django.db.models import F
 
 from ..matching.graph import SignedGraph
 from ..models import Candidate, Decision, Detection, MatchEdge, ReviewPosition, Survey, User
-from ..permissions import surveys_for
+from ..permissions import Action, surveys_for
 from .graph import population_graph
 
 
@@ -67,7 +67,7 @@ def review_state(*, user: User, survey: Survey, anchor: int | None = None) -> Re
     """
     position = ReviewPosition.objects.filter(user=user, survey=survey).first()
     passed = set(position.passed.values_list("pk", flat=True)) if position else set()
-    questions = _open_questions(survey, visible=set(surveys_for(user).values_list("pk", flat=True)))
+    questions = _open_questions(survey, visible=set(surveys_for(user, Action.DECIDE).values_list("pk", flat=True)))
     order = list(questions)
     current = anchor if anchor in questions else None
     if current is None:

@@ -18,8 +18,8 @@ STRIP_LENGTH = 12
 class ReviewPage:
     """The offer that is looked at, and what is known around the pair.
 
-    apart: time between the two photos in words, '' when a time is unknown. whole: ids of images that may be shown whole.
-    joins: photos of the candidate's individual that a match would bring along.
+    apart: time between the two photos in words, '' when a time is unknown. whole: ids of images that may be shown
+    whole. joins: photos of the candidate's individual that a match would bring along.
     """
 
     offer: Offer
@@ -34,7 +34,7 @@ class ReviewPage:
 
 
 def review_page(*, user: User, state: ReviewState, offer: int | None) -> ReviewPage:
-    """`state` must have an anchor and offers; `offer` is the detection to look at, the first when it is none of them."""
+    """`state` must have an anchor and offers; `offer` is the detection to look at, else the first is."""
     assert state.anchor is not None
     index = next((i for i, item in enumerate(state.offers) if item.detection.pk == offer), 0)
     shown = state.offers[index]

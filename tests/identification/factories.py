@@ -47,7 +47,7 @@ _numbers = itertools.count(1)
 
 def make_user(name: str = "", *, superuser: bool = False, **values: Any) -> User:
     name = name or f"user{next(_numbers)}"
-    user = User(username=name, is_superuser=superuser, is_staff=superuser, **values)
+    user = User(**{"username": name, "is_superuser": superuser, "is_staff": superuser, **values})
     user.password = _password_hash()
     user.save()
     return user
@@ -200,7 +200,7 @@ def make_ingest_report(survey: Survey, *, skipped: int = 0, new: int = 0) -> Ing
     return report
 
 
-def make_heartbeat(name: str = "worker", *, age: timedelta = timedelta()) -> Heartbeat:
+def make_heartbeat(name: str = "cluster", *, age: timedelta = timedelta()) -> Heartbeat:
     beat = Heartbeat.objects.create(name=name)
     Heartbeat.objects.filter(pk=name).update(beat_at=datetime.now(UTC) - age)
     return beat

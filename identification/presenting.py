@@ -1,0 +1,80 @@
+"""Facts in words for people: probabilities, spans of time, places on a coarse grid. Pure functions."""
+
+from __future__ import annotations
+
+import math
+from datetime import datetime, timedelta
+from zoneinfo import ZoneInfo
+
+GRID_DEGREES = 0.1
+
+# The words say what the number means and no more; the number is always shown beside them.
+_WORDS = (
+    (0.95, "almost surely the same animal"),
+    (0.80, "probably the same animal"),
+    (0.60, "rather the same animal"),
+    (0.40, "could be either"),
+    (0.20, "rather two animals"),
+    (0.05, "probably two animals"),
+    (0.00, "almost surely two animals"),
+)
+
+
+def probability_words(probability: float | None) -> str:
+    """What a probability (0…1) says in words; an honest 'not known' for None and NaN."""
+    if probability is None or math.isnan(probability):
+        return "not known"
+    return next(words for least, words in _WORDS if probability >= least)
+
+
+def percent(fraction: float | None) -> str:
+    """A fraction as whole per cent that never claims certainty."""
+    if fraction is None or math.isnan(fraction):
+        return "–"
+    if 0.99 < fraction < 1:
+        return ">99 %"
+    if 0 < fraction < 0.01:
+        return "<1 %"
+    return f"{fraction * 100:.0f} %"
+
+
+def span_words(span: timedelta) -> str:
+    """A span of time in its one or two largest sensible units."""
+    seconds = abs(int(span.total_seconds()))
+    if seconds < 60:
+        return _count(seconds, "second")
+    minutes, hours, days = seconds // 60, seconds // 3600, seconds // 86400
+    if minutes < 60:
+        return _count(minutes, "minute")
+    if hours < 24:
+        rest = minutes % 60
+        return f"{hours} h {rest} min" if rest else _count(hours, "hour")
+    if days < 60:
+        return _count(days, "day")
+    if days < 730:
+        return _count(round(days / 30.44), "month")
+    return _count(round(days / 365.25), "year")
+
+
+def _count(number: int, unit: str) -> str:
+    return f"{number} {unit}" if number == 1 else f"{number} {unit}s"
+
+
+def local_time(moment: datetime | None, zone: str) -> str:
+    """An instant as the clock at the camera showed it; 'time unknown' for None."""
+    return moment.astimezone(ZoneInfo(zone)).strftime("%d %b %Y, %H:%M:%S").lstrip("0") if moment else "time unknown"
+
+
+def local_day(moment: datetime, zone: str) -> str:
+    return moment.astimezone(ZoneInfo(zone)).strftime("%d %b %Y").lstrip("0")
+
+
+def grid_cell(latitude: float, longitude: float) -> str:
+    """The cell of a fixed 0.1° grid that holds a place. Fixed, so that asking often tells no more than asking once."""
+    return f"{_cell(latitude, 'N', 'S')}, {_cell(longitude, 'E', 'W')}"
+
+
+def _cell(degrees: float, plus: str, minus: str) -> str:
+    low = math.floor(degrees / GRID_DEGREES + 1e-9)
+    near, far = sorted((abs(low), abs(low + 1)))
+    return f"{near * GRID_DEGREES:.1f}–{far * GRID_DEGREES:.1f}° {plus if low >= 0 else minus}"

@@ -1,0 +1,267 @@
+"""What the survey list and the dashboard of a survey show."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass, field
+from typing import Any
+
+from django.db.models import Count, Max, Min, Q, QuerySet
+
+from ..models import (
+    Candidate,
+    Category,
+    Decision,
+    Detection,
+    EmbeddingModel,
+    Image,
+    Individual,
+    IngestReport,
+    ProcessingStage,
+    ProcessingState,
+    SkippedPhoto,
+    Survey,
+    User,
+    Work,
+)
+from ..permissions import Action, images_for, may, surveys_for
+from .health import worker_state
+from .heartbeat import heartbeat_age
+
+FAILED = (ProcessingState.FAILED, ProcessingState.SET_ASIDE)
+FAILURES_SHOWN = 50
+
+
+@dataclass
+class PhotoCounts:
+    """Photos of a survey by the state of their processing."""
+
+    by_state: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def total(self) -> int:
+        return sum(self.by_state.values())
+
+    @property
+    def done(self) -> int:
+        return self.by_state.get(ProcessingState.DONE, 0)
+
+    @property
+    def failed(self) -> int:
+        return sum(self.by_state.get(state, 0) for state in FAILED)
+
+    @property
+    def running(self) -> int:
+        return self.by_state.get(ProcessingState.RUNNING, 0)
+
+    @property
+    def waiting(self) -> int:
+        return self.by_state.get(ProcessingState.PENDING, 0)
+
+    @property
+    def through(self) -> int:
+        """Photos that need no more work, whatever became of them."""
+        return self.done + self.failed
+
+    @property
+    def percent(self) -> int:
+        """Rounded down: 100 means that nothing is left."""
+        return 100 * self.through // self.total if self.total else 0
+
+
+@dataclass
+class SurveyCard:
+    """One survey of the list. `animals` counts usable boxes of animals, `identified` those that have an individual."""
+
+    survey: Survey
+    photos: PhotoCounts
+    animals: int = 0
+    identified: int = 0
+    individuals: int = 0
+    decisions: int = 0
+    may_decide: bool = False
+
+
+def survey_cards(user: User) -> list[SurveyCard]:
+    """The surveys that the account sees, by name. Five queries for any number of surveys."""
+    surveys = list(surveys_for(user).select_related("population").order_by("name"))
+    photos: dict[int, PhotoCounts] = defaultdict(PhotoCounts)
+    states = (
+        Work.objects.filter(image__survey__in=surveys).values_list("image__survey", "state").annotate(n=Count("pk"))
+    )
+    for survey_id, state, number in states:
+        photos[survey_id].by_state[state] = number
+    found = {row["image__survey"]: row for row in _identified(Q(image__survey__in=surveys))}
+    decided = dict(
+        Decision.objects.filter(anchor__image__survey__in=surveys, undoes__isnull=True, undone_by__isnull=True)
+        .values_list("anchor__image__survey")
+        .annotate(n=Count("pk"))
+        .order_by()
+    )
+    decidable = set(surveys_for(user, Action.DECIDE).values_list("pk", flat=True))
+    cards = []
+    for survey in surveys:
+        counts = found.get(survey.pk, {})
+        card = SurveyCard(survey, photos[survey.pk], decisions=decided.get(survey.pk, 0))
+        card.animals, card.identified = counts.get("animals", 0), counts.get("identified", 0)
+        card.individuals, card.may_decide = counts.get("individuals", 0), survey.pk in decidable
+        cards.append(card)
+    return cards
+
+
+def _identified(which: Q) -> QuerySet[Detection, dict[str, Any]]:
+    return (
+        Detection.objects.filter(which, category=Category.ANIMAL, usable=True)
+        .values("image__survey")
+        .annotate(
+            animals=Count("pk"),
+            identified=Count("pk", filter=Q(individual__isnull=False)),
+            individuals=Count("individual", distinct=True),
+        )
+        .order_by()
+    )
+
+
+@dataclass(frozen=True)
+class StageRow:
+    """Photos that are being worked on in a stage now, and those that failed in it."""
+
+    label: str
+    running: int
+    failed: int
+
+
+@dataclass(frozen=True)
+class Engine:
+    """What did a part of the work, on how many photos or crops."""
+
+    part: str
+    name: str
+    number: int
+    note: str = ""
+
+
+@dataclass
+class Dashboard:
+    """One survey in figures. `people` is None for accounts that may not see people."""
+
+    survey: Survey
+    photos: PhotoCounts
+    stages: list[StageRow]
+    with_animals: int
+    empty: int
+    people: int | None
+    animals: int
+    identified: int
+    individuals: int
+    stations: list[Any]
+    span: tuple[Any, Any]
+    unknown_time: int
+    failures: list[Work]
+    reports: list[IngestReport]
+    engines: list[Engine]
+    model: EmbeddingModel | None
+    worker: str
+
+    @property
+    def finished(self) -> bool:
+        """Nothing is going on that a reader would wait for."""
+        idle = Survey.Matching.DONE, Survey.Matching.FAILED
+        return self.photos.through == self.photos.total and (
+            self.survey.matching_state in idle or not self.photos.total
+        )
+
+
+def photo_counts(survey: Survey) -> PhotoCounts:
+    states = Work.objects.filter(image__survey=survey).values_list("state").annotate(n=Count("pk")).order_by()
+    return PhotoCounts(dict(states))
+
+
+def survey_dashboard(*, user: User, survey: Survey) -> Dashboard:
+    """A constant number of queries for any size of survey."""
+    photos = Image.objects.filter(survey=survey)
+    animal = Q(detections__category=Category.ANIMAL)
+    figures = photos.aggregate(
+        with_animals=Count("pk", filter=animal, distinct=True),
+        empty=Count("pk", filter=Q(work__state=ProcessingState.DONE, detections__isnull=True), distinct=True),
+        people=Count("pk", filter=Q(has_person=True), distinct=True),
+        first=Min("captured_at"),
+        last=Max("captured_at"),
+        unknown_time=Count("pk", filter=Q(captured_at__isnull=True), distinct=True),
+    )
+    found = next(iter(_identified(Q(image__survey=survey))), {})
+    model = EmbeddingModel.objects.filter(state=EmbeddingModel.State.ACTIVE).first()
+    return Dashboard(
+        survey=survey,
+        photos=photo_counts(survey),
+        stages=_stages(survey),
+        with_animals=figures["with_animals"],
+        empty=figures["empty"],
+        people=figures["people"] if may(user, Action.SEE_PEOPLE, survey) else None,
+        animals=found.get("animals", 0),
+        identified=found.get("identified", 0),
+        individuals=found.get("individuals", 0),
+        stations=list(
+            survey.stations.annotate(
+                photos=Count("images"),
+                cameras=Count("images__camera", distinct=True),
+                first=Min("images__captured_at"),
+                last=Max("images__captured_at"),
+            ).order_by("code")
+        ),
+        span=(figures["first"], figures["last"]),
+        unknown_time=figures["unknown_time"],
+        failures=list(_failures(user, survey)[:FAILURES_SHOWN]),
+        reports=list(survey.ingest_reports.order_by("-pk")[:5]),
+        engines=_engines(survey),
+        model=model,
+        worker=worker_state(heartbeat_age()),
+    )
+
+
+def _stages(survey: Survey) -> list[StageRow]:
+    numbers: dict[tuple[str, bool], int] = defaultdict(int)
+    rows = Work.objects.filter(image__survey=survey, state__in=[ProcessingState.RUNNING, *FAILED])
+    for stage, state, number in rows.values_list("stage", "state").annotate(n=Count("pk")).order_by():
+        numbers[(stage, state in FAILED)] += number
+    return [StageRow(str(stage.label), numbers[(stage, False)], numbers[(stage, True)]) for stage in ProcessingStage]
+
+
+def _failures(user: User, survey: Survey) -> QuerySet[Work]:
+    visible = images_for(user).filter(survey=survey)
+    return (
+        Work.objects.filter(image__in=visible, state__in=FAILED)
+        .select_related("image")
+        .order_by("image__relative_path")
+    )
+
+
+def failed_images(*, user: User, survey: Survey) -> list[Image]:
+    """Photos of the survey that failed or were set aside, as far as the account may see them."""
+    return list(images_for(user).filter(survey=survey, work__state__in=FAILED).select_related("survey"))
+
+
+def _engines(survey: Survey) -> list[Engine]:
+    engines = []
+    detectors = (
+        survey.images.exclude(detector="").values_list("detector").annotate(n=Count("pk"), note=Max("detector_note"))
+    )
+    for name, number, note in detectors.order_by("-n"):
+        engines.append(Engine("Finding animals", name, number, note))
+    crops = Detection.objects.filter(image__survey=survey).exclude(segmenter="")
+    for name, number in crops.values_list("segmenter").annotate(n=Count("pk")).order_by("-n"):
+        engines.append(Engine("Isolating the coat", name, number))
+    pairs = Candidate.objects.filter(anchor__image__survey=survey)
+    for name, number in pairs.values_list("engine").annotate(n=Count("pk")).order_by("-n"):
+        engines.append(Engine("Comparing coats", name, number))
+    return engines
+
+
+def skipped_files(survey: Survey) -> QuerySet[SkippedPhoto]:
+    """Files that ingest left out, the latest run first."""
+    return SkippedPhoto.objects.filter(report__survey=survey).select_related("report").order_by("-report_id", "pk")
+
+
+def individuals_in(survey: Survey) -> QuerySet[Individual]:
+    """Individuals that were seen in the survey."""
+    return Individual.objects.filter(detections__image__survey=survey, retired=False).distinct()
