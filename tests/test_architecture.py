@@ -14,13 +14,13 @@ ROOMS = ("preprocessing", "modelzoo", "identification", "spotid_site", "launcher
 # From the top of the house down; a room may know those below it, and itself.
 STOREYS = [
     {"urls"},
-    {"views", "api", "admin", "management", "tasks", "templatetags", "middleware", "presenting"},
+    {"views", "api", "admin", "management", "tasks", "templatetags"},
     {"exports"},
     {"services"},
     {"selectors", "inference"},
     {"permissions"},
     {"matching", "models"},
-    {"errors", "apps", "checks", "migrations"},
+    {"errors", "apps", "checks", "migrations", "presenting"},
 ]
 
 

@@ -80,6 +80,7 @@ def detection_redraw(
     *, acting_user: User | None, detection: Detection, box: tuple[float, float, float, float]
 ) -> Detection:
     """Correct the box of a detection. It stays the same animal: decisions stand, crop and features are made anew."""
+    detection = Detection.objects.select_for_update(of=("self",)).select_related("image__survey").get(pk=detection.pk)
     image = detection.image
     values = _box_inside(image, box)
     before = {
@@ -92,8 +93,10 @@ def detection_redraw(
     for name, value in values.items():
         setattr(detection, name, value)
     detection.engine, detection.source, detection.confidence = "person", DetectionSource.DRAWN, 1.0
-    detection.crop = detection.mask = detection.cutout = detection.edges = detection.segmenter = ""
-    detection.save()
+    emptied = ("crop", "mask", "cutout", "edges", "segmenter")
+    for name in emptied:
+        setattr(detection, name, "")
+    detection.save(update_fields=[*values, "engine", "source", "confidence", *emptied])
     detection.embeddings.all().delete()
     detection.local_features.all().delete()
     audit_record(

@@ -48,7 +48,10 @@ def test_what_follows_agrees_with_walking_the_graph(matches: list, refusals: lis
     graph = SignedGraph.of(matches, refusals)
     groups = {item: frozenset(reachable(item, matches)) for item in range(10)}
     for a, b in itertools.combinations(range(10), 2):
-        refused = any({x in groups[a], y in groups[b]} == {True} or {y in groups[a], x in groups[b]} == {True} for x, y in refusals)
+        refused = any(
+            {x in groups[a], y in groups[b]} == {True} or {y in groups[a], x in groups[b]} == {True}
+            for x, y in refusals
+        )
         if groups[a] == groups[b]:
             refused = any(x in groups[a] and y in groups[a] for x, y in refusals)
             assert graph.follows(a, b) == ("contradiction" if refused else "match")
@@ -73,7 +76,9 @@ def test_an_undo_of_an_undo_restores() -> None:
 
 @given(st.lists(st.one_of(st.sampled_from(["match", "no_match", "unsure"]), st.just("undo")), max_size=12), st.data())
 @settings(max_examples=200)
-def test_the_fold_is_the_last_decision_left_when_the_undone_are_struck_out(steps: list[str], data: st.DataObject) -> None:
+def test_the_fold_is_the_last_decision_left_when_the_undone_are_struck_out(
+    steps: list[str], data: st.DataObject
+) -> None:
     """Oracle: a list from which each undo strikes a decision that still stands."""
     log: list[LoggedDecision] = []
     standing: list[LoggedDecision] = []

@@ -14,7 +14,6 @@ from identification.models import AuditEntry, Decision, Detection, Flank, Indivi
 from identification.selectors.graph import component_of, population_graph
 from identification.services.decisions import decision_record, decision_undo, decision_undo_last
 from identification.services.individuals import individual_declare, individual_rename, individual_undeclare
-
 from tests.identification.factories import make_detection, make_image, make_population, make_survey, make_user
 
 pytestmark = pytest.mark.django_db
@@ -244,7 +243,8 @@ def test_a_name_is_cleaned_audited_and_bounded(photos, reviewer) -> None:
 
 
 steps = st.lists(
-    st.tuples(st.sampled_from(["match", "no_match", "unsure", "undo"]), st.integers(0, 5), st.integers(0, 5)), max_size=12
+    st.tuples(st.sampled_from(["match", "no_match", "unsure", "undo"]), st.integers(0, 5), st.integers(0, 5)),
+    max_size=12,
 )
 
 

@@ -1,0 +1,75 @@
+"""`evaluate`: against a ranking worked out by hand, and on real coats."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from django.core.management import CommandError, call_command
+
+from identification.inference.ranking import Ranked, _by_photo, report
+from identification.models import Detection
+from tests.identification.factories import make_image, make_survey
+
+pytestmark = pytest.mark.django_db
+
+
+def test_an_unknown_survey_is_named_with_those_there_are() -> None:
+    make_survey(name="North")
+    with pytest.raises(CommandError, match="no survey named 'South'.*There are: North"):
+        call_command("evaluate", "--survey", "South", "--truth", "folders")
+
+
+def test_a_survey_without_labels_says_so() -> None:
+    survey = make_survey(name="Flat")
+    make_image(survey, relative_path="a.jpg", files=False)
+    with pytest.raises(CommandError, match="No photo of this survey has a label"):
+        call_command("evaluate", "--survey", "Flat", "--truth", "folders")
+
+
+def test_a_photo_scores_as_its_best_pair_of_detections_and_without_any_as_none() -> None:
+    scores = np.array([[np.nan, 1.0, 5.0], [1.0, np.nan, 2.0], [5.0, 2.0, np.nan]])
+    by_photo = _by_photo(scores, [0, 0, 2], 3)
+    assert by_photo[0, 2] == by_photo[2, 0] == 5.0
+    assert np.isnan(by_photo[0, 1]) and np.isnan(by_photo[1]).all()
+
+
+def test_the_figures_of_a_ranking_worked_out_by_hand() -> None:
+    """Four photos of A, A, B, B: one query right at once, one at the second rank, two wrong until the third."""
+    scores = np.array([[0, 9, 5, 1], [4, 0, 8, 2], [7, 6, 0, 1], [3, 2, 1, 0]], float)
+    np.fill_diagonal(scores, np.nan)
+    figures = report(Ranked(scores, 0.5), ["A", "A", "B", "B"])
+    assert figures["t1"] == pytest.approx(1 / 4)
+    assert figures["tkrmd"][:3] == pytest.approx([1 / 4, 2 / 4, 1.0])
+    assert figures["dt5ap"] == pytest.approx(1 / 4)
+    assert figures["seconds_per_query"] == 0.5
+
+
+@pytest.mark.shared_data
+@pytest.mark.usefixtures("offline")
+def test_real_leopard_crops_reach_what_was_asked(shared_data: Path, tmp_path: Path, tiny_model) -> None:
+    crops = shared_data / "spotid" / "crops"
+    call_command(
+        "ingest", str(crops), "--survey", "Leopards", "--crops", "--edges", str(shared_data / "spotid" / "edges")
+    )
+    call_command("process", "--survey", "Leopards", "--inline")
+    assert Detection.objects.count() == 36
+    out = tmp_path / "figures.json"
+    call_command("evaluate", "--survey", "Leopards", "--truth", "folders", "--json", str(out))
+    figures = json.loads(out.read_text())
+    assert (figures["photos"], figures["identities"]) == (36, 3)
+    assert figures["combined"]["t1"] >= 0.95 and figures["combined"]["dt5ap"] >= 0.95
+    assert len(figures["combined"]["tkrmd"]) == 10
+    assert figures["embedding"]["t1"] < figures["combined"]["t1"]
+
+    table = tmp_path / "truth.csv"
+    with table.open("w", newline="") as handle:
+        writer = csv.writer(handle)
+        writer.writerow(["Image Path", "Leopard ID", "more"])
+        writer.writerows([p.relative_to(crops).as_posix(), p.parent.name, ""] for p in sorted(crops.rglob("*.jpg")))
+    again = tmp_path / "again.json"
+    call_command("evaluate", "--survey", "Leopards", "--truth", str(table), "--json", str(again))
+    assert json.loads(again.read_text())["combined"]["tkrmd"] == figures["combined"]["tkrmd"]
