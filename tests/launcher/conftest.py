@@ -3,7 +3,8 @@
 from collections.abc import Iterator
 
 import pytest
-from launcher_project import Project, project_made
+
+from tests.launcher.launcher_project import Project, project_made
 
 
 @pytest.fixture(scope="module")

@@ -6,10 +6,10 @@ import signal
 from pathlib import Path
 
 import pytest
-from launcher_project import Project, free_port, processes_of, wait_until
 
 from launcher.binaries import find_programs, run_sql
 from launcher.environment import Environment
+from tests.launcher.launcher_project import Project, free_port, processes_of, wait_until
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="the stand-in project uses POSIX signals")
 

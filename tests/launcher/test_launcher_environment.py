@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from launcher_project import make_environment
 
 from launcher.environment import (
     Environment,
@@ -19,6 +18,7 @@ from launcher.environment import (
 from launcher.installing import PipNarrator, explain_failure
 from launcher.messages import LauncherError
 from launcher.signals import Signals
+from tests.launcher.launcher_project import make_environment
 
 PIP = """import json, os, pathlib, sys
 here = pathlib.Path(__file__).parent

@@ -7,13 +7,13 @@ import sys
 from pathlib import Path
 
 import pytest
-from launcher_project import CHECKOUT
 
 from launcher import leftovers
 from launcher.accounts import is_below_a_home_folder
 from launcher.cli import UsageError, main, parse_up, take_home
 from launcher.home import Home, home_chosen, home_prepare, secret
 from launcher.locks import FileLock, is_locked
+from tests.launcher.launcher_project import CHECKOUT
 
 HOLD_A_LOCK = "from launcher.locks import *; l = FileLock(Path({path!r})); print(l.try_acquire(), flush=True); input()"
 

@@ -7,7 +7,8 @@ import time
 from pathlib import Path
 
 import pytest
-from launcher_project import Project, free_port, processes_of, wait_until
+
+from tests.launcher.launcher_project import Project, free_port, processes_of, wait_until
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="the stand-in project uses POSIX signals")
 

@@ -9,11 +9,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from launcher_project import CHECKOUT, Project, project_made
 
 from launcher.accounts import Account, may_enter
 from launcher.binaries import find_programs
 from launcher.environment import Environment
+from tests.launcher.launcher_project import CHECKOUT, Project, project_made
 
 ORDINARY = "nobody"
 
