@@ -101,11 +101,18 @@ def _window(points: NDArray, camera: Camera) -> tuple[int, int, int, int]:
 
 
 def _masked_blur(image: NDArray, mask: NDArray, sigma: float) -> NDArray:
-    """Gaussian mean over the pixels of the mask only."""
-    weight = cv2.GaussianBlur(mask.astype(np.float32), (0, 0), sigma)
-    weight = np.maximum(weight, 1e-4)
-    blurred = cv2.GaussianBlur(np.where(mask[..., None] if image.ndim == 3 else mask, image, 0), (0, 0), sigma)
-    return blurred / (weight[..., None] if image.ndim == 3 else weight)
+    """Gaussian mean over the pixels of the mask only (wide ones on a smaller image, which looks the same)."""
+    layers = image if image.ndim == 3 else image[..., None]
+    stack: FloatArray = np.dstack([layers * mask[..., None], mask]).astype(np.float32)
+    shrink = max(1, int(sigma / 2.5))
+    if shrink > 1:
+        small = (max(1, mask.shape[1] // shrink), max(1, mask.shape[0] // shrink))
+        stack = cv2.GaussianBlur(cv2.resize(stack, small, interpolation=cv2.INTER_AREA), (0, 0), sigma / shrink)
+        stack = cv2.resize(stack, (mask.shape[1], mask.shape[0]), interpolation=cv2.INTER_LINEAR)
+    else:
+        stack = cv2.GaussianBlur(stack, (0, 0), sigma)
+    mean = stack[..., :-1] / np.maximum(stack[..., -1:], 1e-4)
+    return mean if image.ndim == 3 else mean[..., 0]
 
 
 def fur_light(light: Light, normal: FloatArray, view: FloatArray, depth: FloatArray, shade: FloatArray) -> FloatArray:
@@ -149,7 +156,7 @@ class _Surface:
 
     def spread(self, values: NDArray) -> FloatArray:
         """Vertex values V×c interpolated at the covered pixels, N×c."""
-        mixed = np.einsum("nk,nkc->nc", self.parts.weights, values.astype(np.float32)[self._corner])
+        mixed = sum(values.astype(np.float32)[self._corner[:, k]] * self.parts.weights[:, k : k + 1] for k in range(3))
         return np.asarray(mixed, dtype=np.float32)
 
     def image(self, values: NDArray) -> FloatArray:
