@@ -3,17 +3,20 @@
     python3 spotid.py bench local_features --data DIR [--sample N] [--masks DIR] [--json FILE]
 
 Every photo of DIR/IDENTITY/ is taken as a finished crop. Reported: ranking by exhaustive verification of all pairs, by
-the vote alone, and by verification of the voted shortlist; extraction and pair times on one thread.
+the vote alone, and by verification of the voted shortlist. Times are processor time of one thread, so that other work
+on the machine changes them little.
 """
 
 import argparse
 import json
+import os
 import sys
 import time
 from pathlib import Path
 from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+os.environ["OMP_NUM_THREADS"] = os.environ["OPENBLAS_NUM_THREADS"] = "1"
 
 import cv2
 import numpy as np
@@ -54,9 +57,9 @@ def extract_all(
         if masks is not None:
             read_mask = cv2.imread(str(masks / path.relative_to(data).with_suffix(".png")), cv2.IMREAD_GRAYSCALE)
             mask = None if read_mask is None else read_mask.astype(np.uint8)
-        start = time.perf_counter()
+        start = time.process_time()
         found = extract(crop, mask, config)
-        seconds += time.perf_counter() - start
+        seconds += time.process_time() - start
         stored = to_bytes(found)
         sizes.append(len(stored))
         features.append(from_bytes(stored))
@@ -75,7 +78,7 @@ def exhaustive(features: list[LocalFeatures], config: LocalConfig) -> tuple[dict
     scores = {name: np.full((n, n), np.nan) for name in ("inliers", "weight", "calibrated")}
     for f in features:
         _ = f.rootsift
-    start = time.perf_counter()
+    start = time.process_time()
     for i in range(n):
         for j in range(n):
             if i == j:
@@ -85,18 +88,18 @@ def exhaustive(features: list[LocalFeatures], config: LocalConfig) -> tuple[dict
             scores["inliers"][i, j] = v.inliers
             scores["weight"][i, j] = v.weight
             scores["calibrated"][i, j] = calibration.score(evidence)
-    return scores, 1000 * (time.perf_counter() - start) / max(n * (n - 1), 1)
+    return scores, 1000 * (time.process_time() - start) / max(n * (n - 1), 1)
 
 
 def shortlisted(features: list[LocalFeatures], config: LocalConfig, limit: int) -> tuple[dict[str, Any], float, float]:
     """Score matrices by votes, and by votes with the best verified; seconds to build and per query."""
     n = len(features)
-    start = time.perf_counter()
+    start = time.process_time()
     index = LocalIndex(features, config)
-    built = time.perf_counter() - start
+    built = time.process_time() - start
     votes = np.full((n, n), np.nan)
     verified = np.full((n, n), np.nan)
-    start = time.perf_counter()
+    start = time.process_time()
     for i, query in enumerate(features):
         votes[i] = index.votes(query)
         order = [j for j in np.argsort(-votes[i], kind="stable").tolist() if j != i][:limit]
@@ -104,7 +107,7 @@ def shortlisted(features: list[LocalFeatures], config: LocalConfig, limit: int) 
         verified[i] = votes[i] / (1.0 + votes[i].max()) - 1.0
         for j, v in rank(query, index, order):
             verified[i, j] = v.weight if v.inliers else verified[i, j]
-    return {"votes": votes, "shortlist": verified}, built, (time.perf_counter() - start) / max(n, 1)
+    return {"votes": votes, "shortlist": verified}, built, (time.process_time() - start) / max(n, 1)
 
 
 def main() -> None:

@@ -31,7 +31,7 @@ class Encoder:
         sha256: str,
         device: str = "cpu",
         threads: int = 1,
-        batch_size: int = 8,
+        batch_size: int = 4,
     ) -> None:
         if threads < 1 or batch_size < 1:
             raise ValueError("threads and batch_size are at least 1")

@@ -33,13 +33,18 @@ class LocalFeatureError(ValueError):
 class LocalConfig:
     """Everything that gives stored features their meaning, and how pairs of them are verified.
 
-    The fields up to ``mask_min_share`` decide what is stored; the others only how it is compared. ratio: largest mean
-    of the ratios of distances in both directions. tolerance: in place, as a share of the longest side. scale_tolerance:
-    in octaves. rotation_tolerance, max_rotation: degrees.
+    The fields up to ``mask_min_share`` decide what is stored; the others only how it is compared. mean_side: geometric
+    mean of the resized crop's sides in pixels, so that a tail or a leg at the edge of the box changes little;
+    longest_side bounds it. upright: descriptors are taken along the picture's axes instead of the keypoint's own
+    direction, because camera-trap animals stand on the ground. mask_dilation: as a share of the longest side. ratio:
+    largest mean of the ratios of distances in both directions. tolerance: in place, as a share of the longest side.
+    scale_tolerance: in octaves. rotation_tolerance, max_rotation: degrees.
     """
 
-    longest_side: int = 480
+    mean_side: int = 325
+    longest_side: int = 960
     max_keypoints: int = 500
+    upright: bool = True
     clahe_clip: float = 2.0
     clahe_tiles: int = 8
     contrast_threshold: float = 0.01
@@ -59,8 +64,10 @@ class LocalConfig:
     def version(self) -> str:
         """Name of the stored form: equal exactly when the fields that decide it, and the format, are equal."""
         names = (
+            "mean_side",
             "longest_side",
             "max_keypoints",
+            "upright",
             "clahe_clip",
             "clahe_tiles",
             "contrast_threshold",
@@ -134,6 +141,8 @@ def extract(crop: NDArray[np.uint8], mask: NDArray[np.uint8] | None, config: Loc
     height, width = grey.shape
     sift = cv2.SIFT.create(0, 3, config.contrast_threshold, config.edge_threshold, 1.6)
     keypoints = list(sift.detect(grey, None))
+    if config.upright:
+        keypoints = _upright(keypoints)
     if mask is not None:
         keypoints = _inside(keypoints, mask, (width, height), config)
     keypoints = sorted(keypoints, key=lambda k: (-k.response, k.pt, k.angle, k.size))[: config.max_keypoints]
@@ -146,14 +155,23 @@ def extract(crop: NDArray[np.uint8], mask: NDArray[np.uint8] | None, config: Loc
 
 
 def _prepare(crop: NDArray[np.uint8], config: LocalConfig) -> NDArray[np.uint8]:
-    """Grey, longest side as configured, local contrast evened out."""
+    """Grey, of the configured size, local contrast evened out."""
     grey = cv2.cvtColor(crop, cv2.COLOR_RGB2GRAY)
-    factor = config.longest_side / max(grey.shape)
+    factor = min(config.mean_side / (grey.shape[0] * grey.shape[1]) ** 0.5, config.longest_side / max(grey.shape))
     size = (max(2, round(grey.shape[1] * factor)), max(2, round(grey.shape[0] * factor)))
     grey = cv2.resize(grey, size, interpolation=cv2.INTER_AREA if factor < 1 else cv2.INTER_LINEAR)
     if config.clahe_clip > 0:
         grey = cv2.createCLAHE(config.clahe_clip, (config.clahe_tiles, config.clahe_tiles)).apply(grey)
     return np.asarray(grey, np.uint8)
+
+
+def _upright(keypoints: list[cv2.KeyPoint]) -> list[cv2.KeyPoint]:
+    """Direction 0 for all; a place that SIFT gave several directions counts once."""
+    seen: dict[tuple[float, float, float], cv2.KeyPoint] = {}
+    for k in keypoints:
+        place = (round(k.pt[0], 2), round(k.pt[1], 2), round(k.size, 2))
+        seen.setdefault(place, cv2.KeyPoint(k.pt[0], k.pt[1], k.size, 0.0, k.response, k.octave, k.class_id))
+    return list(seen.values())
 
 
 def _inside(

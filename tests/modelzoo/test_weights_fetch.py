@@ -291,7 +291,7 @@ def test_the_folder_can_be_moved(tmp_path):
 @pytest.mark.parametrize("text", ["", "[]", '{"files": []}', "{"])
 def test_a_damaged_register_is_an_error_not_a_forgotten_pin(tmp_path, text):
     (tmp_path / "weights.json").write_text(text)
-    with pytest.raises(WeightsError, match="register .* is damaged"):
+    with pytest.raises(WeightsError, match=r"register .* is damaged"):
         registered_sha256(tmp_path / "w.bin", tmp_path)
 
 
