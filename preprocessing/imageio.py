@@ -183,7 +183,7 @@ def save_jpeg(path: Path, pixels: Image, quality: int = 90) -> None:
     """Writes RGB uint8 H×W×3 as JPEG without any metadata, atomically; 4:4:4 so that coat edges keep their colour."""
     _require(pixels, 3)
     buffer = io.BytesIO()
-    PillowImage.fromarray(pixels).save(buffer, "JPEG", quality=quality, subsampling=0, optimize=True)
+    PillowImage.fromarray(pixels).save(buffer, "JPEG", quality=quality, subsampling=0)
     write_atomically(path, buffer.getvalue())
 
 

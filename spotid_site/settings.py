@@ -6,10 +6,12 @@ DATABASE_URL or SPOTID_SECRET_KEY is refused.
 
 import os
 from pathlib import Path
-from urllib.parse import unquote, urlsplit
+from urllib.parse import parse_qsl, unquote, urlsplit
 
 from django.core.exceptions import ImproperlyConfigured
 from environs import Env, EnvError
+
+from . import theme
 
 env = Env()
 BASE_DIR = Path(__file__).resolve().parent.parent
@@ -38,7 +40,7 @@ def _database(url: str) -> dict[str, object]:
         "PORT": str(parts.port or ""),
         "CONN_MAX_AGE": 60,
         "CONN_HEALTH_CHECKS": True,
-        "OPTIONS": {"connect_timeout": 5},
+        "OPTIONS": {"connect_timeout": 5, **dict(parse_qsl(parts.query))},
     }
 
 
@@ -162,7 +164,8 @@ SECURE_HTTPS = env.bool("SPOTID_HTTPS", False)
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = SECURE_HTTPS
 SECURE_SSL_REDIRECT = SECURE_HTTPS
 SECURE_HSTS_SECONDS = 31536000 if SECURE_HTTPS else 0
-if env.bool("SPOTID_BEHIND_PROXY", False):
+SPOTID_BEHIND_PROXY = env.bool("SPOTID_BEHIND_PROXY", False)
+if SPOTID_BEHIND_PROXY:
     SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
 SECURE_CONTENT_TYPE_NOSNIFF = True
 SECURE_REFERRER_POLICY = "same-origin"
@@ -180,14 +183,8 @@ CONTENT_SECURITY_POLICY = {
     },
 }
 
-UNFOLD = {
-    "SITE_TITLE": "SpotID",
-    "SITE_HEADER": "SpotID",
-    "SITE_SUBHEADER": "Individuals from camera-trap photos",
-    "SITE_URL": "/",
-    "SITE_SYMBOL": "pets",
-    "SHOW_HISTORY": True,
-}
+
+UNFOLD = theme.UNFOLD
 
 LOGGING = {
     "version": 1,

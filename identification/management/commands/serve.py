@@ -3,6 +3,7 @@ from __future__ import annotations
 import os
 from typing import Any
 
+from django.conf import settings
 from django.core.management.base import BaseCommand, CommandParser
 
 from ..parent import watch_parent
@@ -22,6 +23,12 @@ class Command(BaseCommand):
         from spotid_site.wsgi import application
 
         watch_parent(lambda: os._exit(1))
+        # Whether the visitor came by HTTPS is the proxy's to say, and only where there is one.
+        proxy = (
+            {"trusted_proxy": "*", "trusted_proxy_headers": {"x-forwarded-proto"}}
+            if settings.SPOTID_BEHIND_PROXY
+            else {}
+        )
         serve(
             application,
             host=options["host"],
@@ -30,4 +37,5 @@ class Command(BaseCommand):
             ident="SpotID",
             max_request_body_size=2**31,
             clear_untrusted_proxy_headers=True,
+            **proxy,
         )
