@@ -69,9 +69,9 @@ class ImageRejected(Exception):
 class DecodedImage:
     """An upright photo: `pixels` RGB uint8 H×W×3, `format` Pillow's name, `flags` what was done on the way.
 
-    Flags: `rotated` (EXIF orientation applied), `first_frame` (animation or several pages: the first is used),
-    `gray`, `cmyk`, `palette`, `alpha` (transparency laid over black), `sixteen_bit` (scaled to 8), `one_bit`,
-    `float`, `lab`.
+    Flags: `rotated` (EXIF orientation applied; HEIF turns the picture itself, unflagged), `first_frame` (animation or
+    several pages: the first is used), `gray`, `cmyk`, `palette`, `alpha` (transparency laid over black),
+    `sixteen_bit` (scaled to 8), `one_bit`, `float`, `lab`.
     """
 
     pixels: Image

@@ -134,6 +134,8 @@ def stable_hash(path: Path, found: FoundPhoto, progress: Callable[[int, int, str
         while chunk := handle.read(_CHUNK):
             digest.update(chunk)
             done += len(chunk)
+            if done > found.size:
+                raise FileChanged(f"{path.name} grew while it was read")
             if progress is not None:
                 progress(done, found.size, found.relative_path)
         _require_same(os.fstat(handle.fileno()), expected, path)
