@@ -176,7 +176,7 @@ class _Painter:
         keep &= np.isfinite(depth) & (depth < 16)
         order = np.argsort(-depth[keep])
         row, column, depth = row[keep][order], column[keep][order], depth[keep][order]
-        size = self.camera.focal / depth * rng.gamma(3, 0.0065, len(depth))
+        size = self.camera.focal / depth * rng.gamma(3, 0.0055, len(depth))
         colours = jitter(rng, self.habitat["litter"], len(depth), 0.26)
         colours += (colours.mean(axis=1, keepdims=True) - colours) * 0.15
         colours *= (0.75 + 0.25 * rng.random(len(depth)))[:, None]
@@ -189,7 +189,7 @@ class _Painter:
             r = rng.uniform(self.horizon + 25, self.height)
             reach = self.camera.focal / float(self.camera.ground_depth(np.array(r))) * rng.uniform(0.05, 0.3)
             c, slope = rng.uniform(0, self.width), rng.uniform(-0.5, 0.5)
-            half = max(0.5, reach * 0.02)
+            half = max(0.4, reach * 0.009)
             quad = np.array(
                 [
                     [c, r - half],
@@ -202,10 +202,24 @@ class _Painter:
                 quad, jitter(rng, self.habitat["litter"], 1, 0.3)[0], float(self.camera.ground_depth(np.array(r)))
             )
 
+    def roughen(self) -> None:
+        """Fine dirt and small shadows over soil and leaves, so that nothing stays flat; the nearest out of focus."""
+        top = max(self.horizon + 6, 0)
+        size = self.height - top
+        if size < 2:
+            return
+        broad = fractal_noise(self.rng, size, self.width, 90 * self.unit, 4, 0.7, aspect=2.2)
+        fine = fractal_noise(self.rng, size, self.width, 7 * self.unit, 3, 0.9, aspect=1.5)
+        ground = self.back.colour[top:].astype(np.float32)
+        ground *= np.exp(0.13 * broad + 0.17 * fine)[..., None]
+        near = smoothstep(2.6, 1.4, self.depth_of_row[top:])[:, None, None]
+        ground += (cv2.GaussianBlur(ground, (0, 0), 1.8 * self.unit) - ground) * near
+        self.back.colour[top:] = np.clip(ground, 0, 255).astype(np.uint8)
+
     def rocks(self) -> None:
         """Stones from far to near; those before the path can hide feet."""
         count = int(self.rng.poisson(26 * self.habitat["amount"][3]))
-        depths = np.sort(self.rng.uniform(1.7, 12, count) ** 1.0)[::-1]
+        depths = np.sort(self.rng.uniform(1.7, 12, count))[::-1]
         for depth in depths:
             size = self.camera.focal / depth * float(np.clip(self.rng.gamma(1.6, 0.05), 0.02, 0.4))
             near = abs(depth - self.trail) < self.trail_width * 0.6
@@ -269,6 +283,7 @@ def camera_scene(seed: int, station: str, camera: str, width: int, height: int) 
     painter.far()
     painter.ground()
     painter.litter()
+    painter.roughen()
     painter.rocks()
     painter.growth()
     bend = cv2.GaussianBlur(np.maximum(painter.back.bend, painter.front.bend), (0, 0), 2.0)

@@ -18,7 +18,7 @@ from PIL import Image
 from modelzoo.synthetic.plan import PlannedPhoto, SurveyPlan, plan_survey
 from modelzoo.synthetic.render import RenderedPhoto, render_photo
 
-GENERATOR_VERSION = 6  # raise when pixels change, so that files of an older generator are drawn again
+GENERATOR_VERSION = 7  # raise when pixels change, so that files of an older generator are drawn again
 COLUMNS = (
     "file", "individual", "flank", "x1", "y1", "x2", "y2", "station", "camera", "captured_at", "infrared",
     "visible_fraction", "event",
