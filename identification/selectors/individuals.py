@@ -63,7 +63,7 @@ def individual_cards(*, user: User, individuals: list[Individual]) -> list[Indiv
     """Two queries for any number of individuals."""
     visible = detections_for(user).filter(individual__in=individuals)
     figures = {
-        row["individual"]: row
+        row["individual"]: (row["photos"], row["first"], row["last"])
         for row in visible.values("individual")
         .annotate(photos=Count("image", distinct=True), first=Min("image__captured_at"), last=Max("image__captured_at"))
         .order_by()
@@ -79,8 +79,8 @@ def individual_cards(*, user: User, individuals: list[Individual]) -> list[Indiv
     shown = {detection.individual_id: detection for detection in best}
     cards = []
     for individual in individuals:
-        row = figures.get(individual.pk, {"photos": 0, "first": None, "last": None})
-        cards.append(IndividualCard(individual, row["photos"], row["first"], row["last"], shown.get(individual.pk)))
+        photos, first, last = figures.get(individual.pk, (0, None, None))
+        cards.append(IndividualCard(individual, photos, first, last, shown.get(individual.pk)))
     return cards
 
 
@@ -189,7 +189,7 @@ def successors_of(individual: Individual) -> list[Individual]:
     current = individual
     while current.retired and current.merged_into is not None and current.pk not in seen:
         seen.add(current.pk)
-        current = Individual.objects.select_related("population", "merged_into").get(pk=current.merged_into_id)
+        current = Individual.objects.select_related("population", "merged_into").get(pk=current.merged_into.pk)
     return [] if current.retired else [current]
 
 

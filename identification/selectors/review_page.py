@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from django.db.models import Count
 
-from ..models import Detection, ReviewPosition, Survey, User
+from ..models import Detection, EmbeddingModel, ReviewPosition, Survey, User
 from ..permissions import detections_for, images_for
 from ..presenting import span_words
 from .review import Offer, ReviewState, reviewable_detections
@@ -19,7 +19,8 @@ class ReviewPage:
     """The offer that is looked at, and what is known around the pair.
 
     apart: time between the two photos in words, '' when a time is unknown. whole: ids of images that may be shown
-    whole. joins: photos of the candidate's individual that a match would bring along.
+    whole. joins: photos of the candidate's individual that a match would bring along. trained:
+    whether the similarity of vectors says anything.
     """
 
     offer: Offer
@@ -31,6 +32,7 @@ class ReviewPage:
     known: list[Detection]
     known_more: int
     joins: int
+    trained: bool
 
 
 def review_page(*, user: User, state: ReviewState, offer: int | None) -> ReviewPage:
@@ -53,6 +55,7 @@ def review_page(*, user: User, state: ReviewState, offer: int | None) -> ReviewP
         known=known[:STRIP_LENGTH],
         known_more=max(0, len(known) - STRIP_LENGTH),
         joins=_joins(user, shown.detection),
+        trained=EmbeddingModel.objects.filter(state=EmbeddingModel.State.ACTIVE, trained=True).exists(),
     )
 
 

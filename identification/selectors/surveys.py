@@ -109,7 +109,7 @@ def survey_cards(user: User) -> list[SurveyCard]:
     return cards
 
 
-def _identified(which: Q) -> QuerySet[Detection, dict[str, Any]]:
+def _identified(which: Q) -> Any:
     return (
         Detection.objects.filter(which, category=Category.ANIMAL, usable=True)
         .values("image__survey")
@@ -189,7 +189,7 @@ def survey_dashboard(*, user: User, survey: Survey) -> Dashboard:
         last=Max("captured_at"),
         unknown_time=Count("pk", filter=Q(captured_at__isnull=True), distinct=True),
     )
-    found = next(iter(_identified(Q(image__survey=survey))), {})
+    found: dict[str, int] = next(iter(_identified(Q(image__survey=survey))), {})
     model = EmbeddingModel.objects.filter(state=EmbeddingModel.State.ACTIVE).first()
     return Dashboard(
         survey=survey,

@@ -44,6 +44,11 @@ def day(moment: datetime | None, detection: Detection | None) -> str:
 
 
 @register.filter
+def on_day(moment: datetime | None, survey: Survey) -> str:
+    return presenting.local_day(moment, survey.time_zone) if moment else ""
+
+
+@register.filter
 def split_words(text: str) -> list[str]:
     return text.split()
 

@@ -124,14 +124,13 @@ def station_list(request: HttpRequest, survey_id: int) -> HttpResponse:
     exact = request.method == "POST"
     survey = survey_of(request, survey_id, Action.SEE_PLACES if exact else Action.SEE)
     stations = stations_reveal(acting_user=account(request), survey=survey) if exact else list(survey.stations.all())
-    rows = [
-        (station, "unknown" if station.latitude is None else _place(station.latitude, station.longitude, exact))
-        for station in stations
-    ]
+    rows = [(station, _place(station.latitude, station.longitude, exact)) for station in stations]
     context = {"survey": survey, "rows": rows, "exact": exact}
     context["may_reveal"] = permissions.may(account(request), Action.SEE_PLACES, survey)
     return render(request, "identification/station_list.html", context)
 
 
-def _place(latitude: float, longitude: float, exact: bool) -> str:
+def _place(latitude: float | None, longitude: float | None, exact: bool) -> str:
+    if latitude is None or longitude is None:
+        return "unknown"
     return f"{latitude:.5f}, {longitude:.5f}" if exact else grid_cell(latitude, longitude)

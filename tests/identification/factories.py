@@ -16,10 +16,12 @@ from typing import Any
 
 import numpy as np
 from django.conf import settings
+from django.test import Client
 from PIL import Image as Pillow
 
 from identification.models import (
     Candidate,
+    Decision,
     Detection,
     Flank,
     Heartbeat,
@@ -34,8 +36,10 @@ from identification.models import (
     Station,
     Survey,
     User,
+    Verdict,
     Work,
 )
+from identification.services.decisions import decision_record
 from identification.services.media import detection_file, image_file, media_path
 
 PASSWORD = "correct horse battery staple"
@@ -104,6 +108,8 @@ def make_image(
         "sha256": hashlib.sha256(str(number).encode()).hexdigest(),
         "captured_at": START + timedelta(hours=number),
         "captured_source": "exif",
+        "format": "jpg",
+        "detector": "test detector",
     }
     data = jpeg(frame_pixels(number))
     if original is not None:
@@ -116,8 +122,6 @@ def make_image(
         mtime_ns=1,
         width=FRAME[0],
         height=FRAME[1],
-        format="jpg",
-        detector="test detector",
         **{**defaults, **values},
     )
     if files:
@@ -204,6 +208,27 @@ def make_heartbeat(name: str = "cluster", *, age: timedelta = timedelta()) -> He
     beat = Heartbeat.objects.create(name=name)
     Heartbeat.objects.filter(pk=name).update(beat_at=datetime.now(UTC) - age)
     return beat
+
+
+def client_of(survey: Survey, role: str = Role.CURATOR, *, places: bool = False) -> Client:
+    """A browser that is signed in to a new account with that role."""
+    client = Client()
+    client.force_login(make_member(survey, role, places=places))
+    return client
+
+
+def match(
+    user: User | None, first: Detection, second: Detection, verdict: str = Verdict.MATCH, *, confirm: bool = False
+) -> Decision:
+    """A decision on the pair through the service, as the review page records it."""
+    return decision_record(
+        acting_user=user,
+        first=first,
+        second=second,
+        verdict=verdict,
+        anchor=first,
+        confirm_contradiction=confirm,
+    )
 
 
 def store(name: str, data: bytes) -> str:

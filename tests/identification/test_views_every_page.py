@@ -1,0 +1,120 @@
+"""What holds for every page: markup, policy, size, and the number of queries."""
+
+from __future__ import annotations
+
+import json
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+from django.urls import reverse
+
+from identification.models import (
+    Decision,
+    Individual,
+    Role,
+    Survey,
+    Verdict,
+)
+from tests.identification import factories as make
+from tests.identification.factories import client_of, match
+
+pytestmark = pytest.mark.django_db
+
+
+class _Markup(HTMLParser):
+    """Collects what a strict content security policy and people with screen readers would stumble over."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.faults: list[str] = []
+        self.ids: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        found = dict(attrs)
+        self.ids += [found["id"] or ""] if "id" in found else []
+        self.faults += [f"{tag} {name}" for name in found if name == "style" or name.startswith("on")]
+        if tag == "style" or (tag == "script" and not found.get("src")):
+            self.faults.append(f"inline {tag}")
+        if tag == "img" and "alt" not in found:
+            self.faults.append(f"img without alt: {found}")
+        for name in ("src", "href", "action"):
+            if (found.get(name) or "").startswith(("http:", "https:", "//")):
+                self.faults.append(f"{tag} {name} leaves the host")
+        if tag == "form" and found.get("method") == "post":
+            self.faults.append("token awaited")
+        if tag == "input" and found.get("name") == "csrfmiddlewaretoken":
+            self.faults.remove("token awaited")
+
+
+def _addresses() -> tuple[Survey, list[str]]:
+    survey, animals = make.make_reviewable_survey(individuals=3, photos=3)
+    for animal in animals[:2]:
+        match(None, animal[0], animal[1])
+    match(None, animals[0][0], animals[1][0], Verdict.NO_MATCH)
+    match(None, animals[0][0], animals[1][1], confirm=True)
+    decision = Decision.objects.first()
+    assert decision is not None
+    make.make_ingest_report(survey, skipped=2)
+    make.make_image(survey, state="failed", reason="It ends early.")
+    names = ["survey-detail", "survey-skipped", "survey-stations", "photo-list", "review"]
+    addresses = [reverse(name, args=[survey.pk]) for name in names]
+    addresses += [reverse(name) for name in ("survey-list", "individual-list", "conflict-list", "password_change")]
+    addresses.append(reverse("photo-detail", args=[animals[0][0].image_id]))
+    addresses += [reverse("individual-detail", args=[item.pk]) for item in Individual.objects.filter(retired=False)]
+    addresses.append(reverse("decision-undo", args=[decision.pk]))
+    return survey, addresses
+
+
+def test_every_page_is_sound_small_and_under_a_strict_policy() -> None:
+    survey, addresses = _addresses()
+    client = client_of(survey, places=True)
+    for address in addresses:
+        response = client.get(address)
+        assert response.status_code == 200, address
+        assert len(response.content) < 100_000, address
+        markup = _Markup()
+        markup.feed(response.content.decode())
+        assert markup.faults == [], address
+        assert len(markup.ids) == len(set(markup.ids)), f"{address}: an id twice"
+        policy = response["Content-Security-Policy"]
+        assert "default-src 'self'" in policy and "unsafe" not in policy
+
+
+def test_a_page_with_its_styles_and_scripts_stays_below_300_kb() -> None:
+    static = Path(__file__).resolve().parents[2] / "static" / "spotid"
+    total = sum(file.stat().st_size for file in static.rglob("*") if file.is_file())
+    assert 0 < total < 200_000
+
+
+@pytest.mark.parametrize(
+    ("name", "most"), [("survey-list", 9), ("survey-detail", 40), ("photo-list", 14), ("individual-list", 12)]
+)
+def test_pages_ask_the_database_equally_often_for_many_rows(
+    name: str, most: int, django_assert_max_num_queries
+) -> None:
+    survey, animals = make.make_reviewable_survey(individuals=4, photos=3)
+    for animal in animals:
+        match(None, animal[0], animal[1])
+    client = client_of(survey)
+    address = reverse(name, args=[survey.pk] if name in {"survey-detail", "photo-list"} else [])
+    with django_assert_max_num_queries(most):
+        assert client.get(address).status_code == 200
+
+
+def test_the_individual_and_conflict_pages_ask_equally_often_for_many_photos(django_assert_max_num_queries) -> None:
+    survey, animals = make.make_reviewable_survey(individuals=1, photos=9)
+    for first, second in zip(animals[0], animals[0][1:], strict=False):
+        match(None, first, second)
+    match(None, animals[0][0], animals[0][8], Verdict.NO_MATCH, confirm=True)
+    client = client_of(survey)
+    with django_assert_max_num_queries(18):
+        client.get(reverse("individual-detail", args=[Individual.objects.get().pk]))
+    with django_assert_max_num_queries(18):
+        client.get(reverse("conflict-list"))
+
+
+def test_json_of_the_progress_holds_no_name() -> None:
+    survey = make.make_survey(name="Secret valley")
+    answer = client_of(survey, Role.VIEWER).get(reverse("survey-progress", args=[survey.pk]))
+    assert "Secret" not in json.dumps(answer.json())
