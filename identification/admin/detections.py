@@ -1,0 +1,391 @@
+"""Boxes on photos: where photos are annotated, singly and in bulk."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django import forms
+from django.contrib import admin, messages
+from django.db.models import Q, QuerySet
+from django.http import HttpRequest, HttpResponse
+from unfold.contrib.filters.admin import ChoicesDropdownFilter
+from unfold.decorators import display
+from unfold.widgets import UnfoldBooleanSwitchWidget
+
+from ..models import Detection, Flank, Individual, Survey, User, Verdict
+from ..permissions import Action, detections_for, individuals_for
+from ..services.annotation import detection_annotate, detection_redraw
+from ..services.identity import (
+    JudgePreview,
+    detection_assign,
+    detection_detach,
+    detections_judge,
+    detections_judge_preview,
+)
+from ..services.individuals import individual_declare, individual_undeclare
+from .base import RoomAdmin, ServiceForm, account, plural
+from .confirm import AnnotateForm, ConfirmForm, ask, confirmed
+from .filters import station_filter, survey_filter, yes_no_filter
+from .pictures import crop_picture, gallery, linked
+
+_SHOWN = 60
+_BOX = ("x1", "y1", "x2", "y2")
+
+
+class DetectionForm(ServiceForm):
+    """One box. The individual is changed by taking matches back and making one: decisions, which can be undone."""
+
+    confirm_contradiction = forms.BooleanField(
+        required=False,
+        widget=UnfoldBooleanSwitchWidget(),
+        help_text="Only when the individual is refused because earlier decisions contradict it.",
+    )
+
+    class Meta:
+        model = Detection
+        fields = ("category", "species", "flank", "usable", "unusable_reason", *_BOX, "individual")
+
+    def apply(self, acting_user: User) -> None:
+        detection = self.stored()
+        changes = self.changes("category", "species", "flank", "usable", "unusable_reason")
+        if changes:
+            detection_annotate(acting_user=acting_user, detections=[detection], **changes)
+            detection.refresh_from_db()
+        if self.changes(*_BOX):
+            x1, y1, x2, y2 = (self.cleaned_data[name] for name in _BOX)
+            detection_redraw(acting_user=acting_user, detection=detection, box=(x1, y1, x2, y2))
+        if "individual" in self.changed_data:
+            self._move(acting_user, detection, self.cleaned_data["individual"])
+
+    def _move(self, acting_user: User, detection: Detection, individual: Individual | None) -> None:
+        if individual is None:
+            detection_detach(acting_user=acting_user, detection=detection)
+            return
+        detection_assign(
+            acting_user=acting_user,
+            detection=detection,
+            individual=individual,
+            confirm_contradiction=self.cleaned_data["confirm_contradiction"],
+        )
+
+
+@admin.register(Detection)
+class DetectionAdmin(RoomAdmin):
+    form = DetectionForm
+    changed_by = Action.CURATE
+    related = ("image__survey__population", "image__station", "individual__population")
+    list_display = (
+        "picture",
+        "photo",
+        "survey",
+        "station",
+        "captured",
+        "category",
+        "flank_shown",
+        "species",
+        "usable",
+        "who",
+        "source",
+    )
+    list_display_links = ("photo",)
+    list_filter = (
+        survey_filter("image__survey"),
+        station_filter("image__station"),
+        ("category", ChoicesDropdownFilter),
+        ("flank", ChoicesDropdownFilter),
+        yes_no_filter("flank_said", "flank said by a person", Q(flank_by_person=True)),
+        yes_no_filter("use", "usable", Q(usable=True)),
+        yes_no_filter("identified", "identified", Q(individual__isnull=False)),
+        ("source", ChoicesDropdownFilter),
+    )
+    search_fields = ("image__relative_path", "species", "individual__name", "image__station__code")
+    search_help_text = "Path of the photo, station, species or name of the individual"
+    date_hierarchy = "image__captured_at"
+    ordering = ("-id",)
+    autocomplete_fields = ("individual",)
+    actions = (
+        "annotate",
+        "flank_left",
+        "flank_right",
+        "flank_unknown",
+        "mark_usable",
+        "mark_unusable",
+        "same_animal",
+        "different_animals",
+        "unsure",
+        "incomparable",
+        "declare",
+        "undeclare",
+        "detach",
+    )
+    fieldsets = (
+        (None, {"fields": (("crop_shown", "cutout_shown", "edges_shown"), ("photo_link", "survey_link", "captured"))}),
+        (
+            "What it shows",
+            {"fields": (("category", "species"), ("flank", "flank_by_person"), ("usable", "unusable_reason"))},
+        ),
+        ("Which individual", {"fields": ("individual", "confirm_contradiction", "companions")}),
+        (
+            "Box, in pixels of the upright photo",
+            {"fields": (_BOX, ("size", "confidence", "source", "engine"), "segmenter")},
+        ),
+    )
+    readonly_fields = (
+        "crop_shown",
+        "cutout_shown",
+        "edges_shown",
+        "photo_link",
+        "survey_link",
+        "captured",
+        "companions",
+        "size",
+        "confidence",
+        "source",
+        "engine",
+        "segmenter",
+        "flank_by_person",
+    )
+
+    def visible(self, user: User) -> QuerySet[Any]:
+        return detections_for(user)
+
+    def surveys_of(self, obj: Detection) -> list[Survey]:
+        return [obj.image.survey]
+
+    def formfield_for_foreignkey(self, db_field: Any, request: HttpRequest, **options: Any) -> Any:
+        if db_field.name == "individual":
+            options["queryset"] = individuals_for(account(request)).filter(retired=False).select_related("population")
+        return super().formfield_for_foreignkey(db_field, request, **options)
+
+    @display(description="Crop")
+    def picture(self, detection: Detection) -> str:
+        return crop_picture(detection)
+
+    @display(description="Photo", ordering="image__relative_path")
+    def photo(self, detection: Detection) -> str:
+        return detection.image.relative_path
+
+    @display(description="Survey", ordering="image__survey__name")
+    def survey(self, detection: Detection) -> str:
+        return detection.image.survey.name
+
+    @display(description="Station", ordering="image__station__code")
+    def station(self, detection: Detection) -> str:
+        image = detection.image
+        return f"{image.station.code} {image.camera}".strip() if image.station else "–"
+
+    @display(description="Captured", ordering="image__captured_at")
+    def captured(self, detection: Detection) -> Any:
+        return detection.image.captured_at
+
+    @display(description="Flank", ordering="flank")
+    def flank_shown(self, detection: Detection) -> str:
+        said = detection.get_flank_display()
+        return said if detection.flank_by_person or detection.flank == Flank.UNKNOWN else f"{said} (guess)"
+
+    @display(description="Individual", ordering="individual__number")
+    def who(self, detection: Detection) -> str:
+        individual = detection.individual
+        return linked("individual", detection.individual_id, str(individual)) if individual else "–"
+
+    @display(description="Crop")
+    def crop_shown(self, detection: Detection) -> str:
+        return crop_picture(detection, large=True)
+
+    @display(description="Without background")
+    def cutout_shown(self, detection: Detection) -> str:
+        return crop_picture(detection, large=True, kind="cutout")
+
+    @display(description="Edge map")
+    def edges_shown(self, detection: Detection) -> str:
+        return crop_picture(detection, large=True, kind="edges")
+
+    @display(description="Photo")
+    def photo_link(self, detection: Detection) -> str:
+        return linked("image", detection.image_id, detection.image.relative_path)
+
+    @display(description="Survey")
+    def survey_link(self, detection: Detection) -> str:
+        return linked("survey", detection.image.survey_id, detection.image.survey.name)
+
+    @display(description="Other photos of it")
+    def companions(self, detection: Detection) -> str:
+        if detection.individual_id is None:
+            return "It belongs to no individual."
+        others = (
+            detections_for(self.viewer(detection)).filter(individual=detection.individual_id).exclude(pk=detection.pk)
+        )
+        return gallery(others.select_related("image__station").order_by("pk")[:_SHOWN])
+
+    @display(description="Size")
+    def size(self, detection: Detection) -> str:
+        return f"{detection.x2 - detection.x1:.0f} × {detection.y2 - detection.y1:.0f} pixels"
+
+    def _annotate(self, request: HttpRequest, chosen: QuerySet[Detection], **changes: Any) -> None:
+        if self.allowed(request, chosen, Action.CURATE):
+            self.told(
+                request,
+                lambda: (
+                    plural(
+                        detection_annotate(acting_user=account(request), detections=chosen, **changes),
+                        "box is annotated",
+                        "boxes are annotated",
+                    )
+                    + "; what was so already stayed."
+                ),
+            )
+
+    @admin.action(description="Annotate: flank, species, use …", permissions=["curate"])
+    def annotate(self, request: HttpRequest, chosen: QuerySet[Detection]) -> HttpResponse | None:
+        form = AnnotateForm(request.POST if confirmed(request) else None)
+        if confirmed(request) and form.is_valid():
+            self._annotate(request, chosen, **form.changes())
+            return None
+        number = chosen.count()
+        return ask(
+            self,
+            request,
+            action="annotate",
+            title=f"Annotate {plural(number, 'box', 'boxes')}",
+            button="Annotate",
+            form=form,
+            pictures=gallery(chosen[:_SHOWN]),
+            lines=[f"The first {_SHOWN} are shown; all {number} are annotated."] if number > _SHOWN else [],
+        )
+
+    @admin.action(description="Flank: left", permissions=["curate"])
+    def flank_left(self, request: HttpRequest, chosen: QuerySet[Detection]) -> None:
+        self._annotate(request, chosen, flank=Flank.LEFT)
+
+    @admin.action(description="Flank: right", permissions=["curate"])
+    def flank_right(self, request: HttpRequest, chosen: QuerySet[Detection]) -> None:
+        self._annotate(request, chosen, flank=Flank.RIGHT)
+
+    @admin.action(description="Flank: unknown", permissions=["curate"])
+    def flank_unknown(self, request: HttpRequest, chosen: QuerySet[Detection]) -> None:
+        self._annotate(request, chosen, flank=Flank.UNKNOWN)
+
+    @admin.action(description="Usable", permissions=["curate"])
+    def mark_usable(self, request: HttpRequest, chosen: QuerySet[Detection]) -> None:
+        self._annotate(request, chosen, usable=True, unusable_reason="")
+
+    @admin.action(description="Not usable", permissions=["curate"])
+    def mark_unusable(self, request: HttpRequest, chosen: QuerySet[Detection]) -> None:
+        self._annotate(request, chosen, usable=False)
+
+    @admin.action(description="Match: all of them are one animal …", permissions=["decide"])
+    def same_animal(self, request: HttpRequest, chosen: QuerySet[Detection]) -> HttpResponse | None:
+        return self._judge(request, chosen, "same_animal", Verdict.MATCH)
+
+    @admin.action(description="Not a match: each is another animal …", permissions=["decide"])
+    def different_animals(self, request: HttpRequest, chosen: QuerySet[Detection]) -> HttpResponse | None:
+        return self._judge(request, chosen, "different_animals", Verdict.NO_MATCH)
+
+    @admin.action(description="Unsure about each pair …", permissions=["decide"])
+    def unsure(self, request: HttpRequest, chosen: QuerySet[Detection]) -> HttpResponse | None:
+        return self._judge(request, chosen, "unsure", Verdict.UNSURE)
+
+    @admin.action(description="Each pair is incomparable …", permissions=["decide"])
+    def incomparable(self, request: HttpRequest, chosen: QuerySet[Detection]) -> HttpResponse | None:
+        return self._judge(request, chosen, "incomparable", Verdict.INCOMPARABLE)
+
+    def _judge(
+        self, request: HttpRequest, chosen: QuerySet[Detection], action: str, verdict: Verdict
+    ) -> HttpResponse | None:
+        if not self.allowed(request, chosen, Action.DECIDE):
+            return None
+        preview = detections_judge_preview(detections=chosen, verdict=verdict)
+        if preview.refused:
+            messages.error(request, preview.refused)
+            return None
+        form = ConfirmForm(request.POST if confirmed(request) else None, contradiction=bool(preview.contradiction))
+        if confirmed(request) and form.is_valid():
+            self.told(request, lambda: _judged(request, chosen, verdict, bool(preview.contradiction)))
+            return None
+        return ask(
+            self,
+            request,
+            action=action,
+            title=f"{verdict.label}: {plural(len(chosen), 'photo')}",
+            button="Decide",
+            warning=preview.contradiction,
+            lines=consequences(request, preview, verdict),
+            form=form,
+            pictures=gallery(chosen),
+        )
+
+    @admin.action(description="Each is an animal of its own (declare)", permissions=["decide"])
+    def declare(self, request: HttpRequest, chosen: QuerySet[Detection]) -> None:
+        if self.allowed(request, chosen, Action.DECIDE):
+            lone = [detection for detection in chosen if detection.individual_id is None]
+
+            def change() -> str:
+                for detection in lone:
+                    individual_declare(acting_user=account(request), detection=detection)
+                return f"{plural(len(lone), 'animal')} declared; {len(chosen) - len(lone)} belonged to one already."
+
+            self.told(request, change)
+
+    @admin.action(description="Take declarations back", permissions=["curate"])
+    def undeclare(self, request: HttpRequest, chosen: QuerySet[Detection]) -> None:
+        if self.allowed(request, chosen, Action.CURATE):
+            declared = {d.individual for d in chosen if d.individual and d.individual.declared}
+
+            def change() -> str:
+                for individual in declared:
+                    individual_undeclare(acting_user=account(request), individual=individual)
+                return f"{plural(len(declared), 'declaration')} taken back."
+
+            self.told(request, change)
+
+    @admin.action(description="Take out of their individuals …", permissions=["curate"])
+    def detach(self, request: HttpRequest, chosen: QuerySet[Detection]) -> HttpResponse | None:
+        if not self.allowed(request, chosen, Action.CURATE):
+            return None
+        if not confirmed(request):
+            lines = ["Every match that holds one of these photos is taken back, whoever made it."]
+            return ask(
+                self,
+                request,
+                action="detach",
+                title=f"Take {plural(len(chosen), 'photo')} out of their individuals",
+                button="Take out",
+                lines=lines,
+                pictures=gallery(chosen[:_SHOWN]),
+            )
+
+        def change() -> str:
+            number = sum(detection_detach(acting_user=account(request), detection=row) for row in list(chosen))
+            return f"{plural(number, 'match', 'matches')} taken back."
+
+        self.told(request, change)
+        return None
+
+
+def _judged(request: HttpRequest, chosen: QuerySet[Detection], verdict: Verdict, contradiction: bool) -> str:
+    decisions = detections_judge(
+        acting_user=account(request), detections=chosen, verdict=verdict, confirm_contradiction=contradiction
+    )
+    return f"{plural(len(decisions), 'pair')} decided: {verdict.label.lower()}."
+
+
+def consequences(request: HttpRequest, preview: JudgePreview, verdict: Verdict) -> list[str]:
+    """What a verdict would do, in sentences. Individuals that the account may not see stay without a name."""
+    lines = [f"{plural(preview.pairs, 'pair')} will be decided: {verdict.label.lower()}."]
+    if preview.retired:
+        pks = [one.pk for one in (*preview.retired, *preview.survivors)]
+        seen = set(individuals_for(account(request)).filter(pk__in=pks).values_list("pk", flat=True))
+
+        def named(individuals: tuple[Individual, ...]) -> str:
+            return ", ".join(
+                (f"{one.name} ({one.code})" if one.name else one.code) if one.pk in seen else "one of another survey"
+                for one in individuals
+            )
+
+        lines.append(
+            f"This merges individuals: {named(preview.retired)} will be part of {named(preview.survivors)}. "
+            "Taking the decision back restores them."
+        )
+    if preview.contradiction:
+        lines.append("No individuals are merged while the contradiction stands.")
+    return lines

@@ -1,0 +1,96 @@
+"""Weights, vectors and local features: for looking only."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib import admin
+from django.db.models import Count, QuerySet
+from django.http import HttpRequest
+from unfold.contrib.filters.admin import ChoicesDropdownFilter, RelatedDropdownFilter
+from unfold.decorators import display
+
+from ..models import Embedding, EmbeddingModel, LocalFeatureSet, Survey, User
+from ..permissions import detections_for
+from .base import ReadOnlyAdmin
+from .filters import survey_filter
+from .pictures import crop_picture
+
+
+@admin.register(EmbeddingModel)
+class EmbeddingModelAdmin(ReadOnlyAdmin):
+    administrators_only = True
+    list_display = ("name", "architecture", "dimension", "state_shown", "trained", "vectors", "created_at")
+    list_filter = (("state", ChoicesDropdownFilter),)
+    search_fields = ("name", "architecture", "checksum")
+    ordering = ("-id",)
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
+        return super().get_queryset(request).annotate(vector_count=Count("embeddings"))
+
+    @display(description="State", ordering="state", label={"Active": "success", "Candidate": "info"})
+    def state_shown(self, model: EmbeddingModel) -> str:
+        return model.get_state_display()
+
+    @display(description="Vectors", ordering="vector_count")
+    def vectors(self, model: Any) -> int:
+        return int(model.vector_count)
+
+
+class _OfDetection(ReadOnlyAdmin):
+    """Rows that hang on a detection."""
+
+    related: tuple[str, ...] = ("detection__image__survey",)
+    list_display_links = ("photo",)
+    search_fields = ("detection__image__relative_path",)
+    search_help_text = "Path of the photo"
+    ordering = ("-id",)
+
+    def surveys_of(self, obj: Any) -> list[Survey]:
+        return [obj.detection.image.survey]
+
+    @display(description="Crop")
+    def picture(self, row: Any) -> str:
+        return crop_picture(row.detection)
+
+    @display(description="Photo")
+    def photo(self, row: Any) -> str:
+        return str(row.detection.image.relative_path)
+
+
+@admin.register(Embedding)
+class EmbeddingAdmin(_OfDetection):
+    related = ("detection__image__survey", "model")
+    list_display = ("picture", "photo", "model", "created_at")
+    list_filter = (survey_filter("detection__image__survey"), ("model", RelatedDropdownFilter))
+    exclude = ("vector",)
+
+    def visible(self, user: User) -> QuerySet[Any]:
+        return Embedding.objects.filter(detection__in=detections_for(user))
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
+        return super().get_queryset(request).defer("vector")
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> list[str]:
+        return ["picture", "photo", "model", "created_at"]
+
+    def get_fields(self, request: HttpRequest, obj: Any = None) -> list[str]:
+        return self.get_readonly_fields(request, obj)
+
+
+@admin.register(LocalFeatureSet)
+class LocalFeatureSetAdmin(_OfDetection):
+    list_display = ("picture", "photo", "version", "count", "created_at")
+    list_filter = (survey_filter("detection__image__survey"),)
+
+    def visible(self, user: User) -> QuerySet[Any]:
+        return LocalFeatureSet.objects.filter(detection__in=detections_for(user))
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
+        return super().get_queryset(request).defer("data")
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> list[str]:
+        return ["picture", "photo", "version", "count", "created_at"]
+
+    def get_fields(self, request: HttpRequest, obj: Any = None) -> list[str]:
+        return self.get_readonly_fields(request, obj)

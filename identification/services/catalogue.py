@@ -1,0 +1,142 @@
+"""What people correct about populations, surveys, stations, members and accounts. Audited."""
+
+from __future__ import annotations
+
+import zoneinfo
+from typing import Any
+
+from django.db import models, transaction
+
+from ..errors import SpotIDError
+from ..models import (
+    CaptureTimeSource,
+    Image,
+    Individual,
+    Membership,
+    Population,
+    Station,
+    Survey,
+    User,
+)
+from .audit import audit_record
+from .events import events_rebuild
+from .surveys import check_time_zone
+
+_OWN_ZONE_TAGS = ("OffsetTimeOriginal", "OffsetTime")
+
+
+def _changed(target: models.Model, changes: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Set what differs; returns before and after of that."""
+    before = {name: getattr(target, name) for name in changes}
+    after = {name: value for name, value in changes.items() if before[name] != value}
+    for name, value in after.items():
+        setattr(target, name, value)
+    return {name: before[name] for name in after}, after
+
+
+@transaction.atomic
+def population_update(*, acting_user: User | None, population: Population, **changes: Any) -> None:
+    """Correct name, species or code prefix. Codes of individuals follow the prefix, their numbers stay."""
+    before, after = _changed(population, changes)
+    if after:
+        population.save(update_fields=list(after))
+        audit_record(acting_user=acting_user, action="population.update", target=population, before=before, after=after)
+
+
+@transaction.atomic
+def survey_update(*, acting_user: User | None, survey: Survey, **changes: Any) -> None:
+    """Correct name, time zone or independence interval.
+
+    With another time zone the photos' instants move: their clocks were read in the former one. Photos whose EXIF states
+    its own zone keep theirs. Events are grouped anew. Raises SpotIDError for a name that is no time zone.
+    """
+    before, after = _changed(survey, changes)
+    if not after:
+        return
+    if "time_zone" in after:
+        check_time_zone(after["time_zone"])
+        _reread_clocks(survey, zoneinfo.ZoneInfo(before["time_zone"]), zoneinfo.ZoneInfo(after["time_zone"]))
+    survey.save(update_fields=list(after))
+    if {"time_zone", "independence_minutes"} & after.keys():
+        events_rebuild(survey=survey)
+    audit_record(
+        acting_user=acting_user, action="survey.update", target=survey, survey=survey, before=before, after=after
+    )
+
+
+def _reread_clocks(survey: Survey, former: zoneinfo.ZoneInfo, zone: zoneinfo.ZoneInfo) -> None:
+    moved = []
+    for image in survey.images.filter(captured_at__isnull=False).only("pk", "captured_at", "captured_source", "exif"):
+        own_zone = any(tag in image.exif for tag in _OWN_ZONE_TAGS)
+        if image.captured_at is None or (image.captured_source == CaptureTimeSource.EXIF and own_zone):
+            continue
+        image.captured_at = image.captured_at.astimezone(former).replace(tzinfo=zone)
+        moved.append(image)
+    Image.objects.bulk_update(moved, ["captured_at"], batch_size=500)
+
+
+@transaction.atomic
+def station_update(*, acting_user: User | None, station: Station, **changes: Any) -> None:
+    """Correct the code or the coordinates (degrees, WGS 84) of a station."""
+    before, after = _changed(station, changes)
+    if after:
+        station.full_clean()
+        station.save(update_fields=list(after))
+        audit_record(
+            acting_user=acting_user,
+            action="station.update",
+            target=station,
+            survey=station.survey,
+            before=before,
+            after=after,
+        )
+
+
+@transaction.atomic
+def individual_note(*, acting_user: User | None, individual: Individual, notes: str) -> None:
+    """Replace the notes on an individual."""
+    before, after = _changed(individual, {"notes": notes})
+    if after:
+        individual.save(update_fields=["notes"])
+        audit_record(
+            acting_user=acting_user,
+            action="individual.note",
+            target=individual,
+            survey=individual.founder.image.survey,
+            before=before,
+            after=after,
+        )
+
+
+@transaction.atomic
+def membership_remove(*, acting_user: User | None, membership: Membership) -> None:
+    """Take an account's role in a survey away."""
+    audit_record(
+        acting_user=acting_user,
+        action="membership.remove",
+        target=membership,
+        survey=membership.survey,
+        before={"user": membership.user.username, "role": membership.role},
+    )
+    membership.delete()
+
+
+@transaction.atomic
+def places_shown(*, acting_user: User, target: Station | Image) -> None:
+    """Write down that somebody was shown the exact place of a station or a photo."""
+    name = target._meta.model_name
+    audit_record(acting_user=acting_user, action=f"{name}.place_shown", target=target, survey=target.survey)
+
+
+def account_update(*, acting_user: User, account: User, before: dict[str, Any] | None, after: dict[str, Any]) -> None:
+    """Write down that an account was made (`before` is None) or changed. Call it in the transaction that does it.
+
+    Raises SpotIDError for somebody who raises their own rights.
+    """
+    if before is not None and acting_user.pk == account.pk:
+        raised = [name for name in ("is_staff", "is_superuser") if after[name] and not before[name]]
+        if raised:
+            raise SpotIDError("Nobody raises their own rights.")
+    action = "user.create" if before is None else "user.update"
+    if before != after:
+        audit_record(acting_user=acting_user, action=action, target=account, before=before or {}, after=after)

@@ -1,0 +1,98 @@
+"""The looks and the sidebar of the admin (django-unfold). Who may see a page is asked in identification/admin."""
+
+from django.templatetags.static import static
+from django.urls import reverse_lazy
+
+
+def _link(title: str, view: str, icon: str, allowed: str = "", badge: str = "") -> dict[str, object]:
+    link: dict[str, object] = {"title": title, "icon": icon, "link": reverse_lazy(f"admin:{view}")}
+    if allowed:
+        link["permission"] = f"identification.admin.dashboard.{allowed}"
+    if badge:
+        link |= {"badge": f"identification.admin.dashboard.{badge}", "badge_variant": "danger"}
+    return link
+
+
+UNFOLD = {
+    "SITE_TITLE": "SpotID",
+    "SITE_HEADER": "SpotID",
+    "SITE_SUBHEADER": "Individuals from camera-trap photos",
+    "SITE_URL": "/",
+    "SITE_SYMBOL": "pets",
+    "SHOW_HISTORY": True,
+    "DASHBOARD_CALLBACK": "identification.admin.dashboard.dashboard",
+    "STYLES": [lambda request: static("spotid_admin/admin.css")],
+    "COLORS": {
+        "primary": {
+            "50": "oklch(97% .02 155)",
+            "100": "oklch(94% .04 155)",
+            "200": "oklch(88% .07 155)",
+            "300": "oklch(79% .1 155)",
+            "400": "oklch(68% .12 155)",
+            "500": "oklch(56% .12 155)",
+            "600": "oklch(47% .1 155)",
+            "700": "oklch(40% .09 155)",
+            "800": "oklch(34% .07 155)",
+            "900": "oklch(28% .05 155)",
+            "950": "oklch(20% .04 155)",
+        },
+    },
+    "SIDEBAR": {
+        "show_search": True,
+        # In the order of the work: photos come in, boxes are annotated, pairs decided, individuals follow.
+        "navigation": [
+            {
+                "title": "Survey",
+                "items": [
+                    _link("Dashboard", "index", "dashboard"),
+                    _link("Surveys", "identification_survey_changelist", "map"),
+                    _link("Stations", "identification_station_changelist", "location_on"),
+                    _link("Photos", "identification_image_changelist", "photo_library"),
+                    _link("Events", "identification_encounterevent_changelist", "schedule"),
+                    _link("Populations", "identification_population_changelist", "forest"),
+                ],
+            },
+            {
+                "title": "Identification",
+                "items": [
+                    _link("Boxes", "identification_detection_changelist", "select_all"),
+                    _link("Candidates", "identification_candidate_changelist", "compare", "may_decide"),
+                    _link("Pairs", "identification_matchedge_changelist", "join_inner", "may_decide"),
+                    _link("Individuals", "identification_individual_changelist", "pets"),
+                    _link("Decisions", "identification_decision_changelist", "rule", "may_decide"),
+                    _link(
+                        "Review positions", "identification_reviewposition_changelist", "bookmark", "is_administrator"
+                    ),
+                ],
+            },
+            {
+                "title": "Processing",
+                "collapsible": True,
+                "items": [
+                    _link("Work", "identification_work_changelist", "engineering", badge="failures_badge"),
+                    _link("Ingest runs", "identification_ingestreport_changelist", "upload", "may_ingest"),
+                    _link("Skipped files", "identification_skippedphoto_changelist", "hide_image", "may_ingest"),
+                    _link("Station backgrounds", "identification_stationbackgroundrecord_changelist", "landscape"),
+                    _link("Vectors", "identification_embedding_changelist", "scatter_plot"),
+                    _link("Local features", "identification_localfeatureset_changelist", "grain"),
+                    _link("Models", "identification_embeddingmodel_changelist", "neurology", "is_administrator"),
+                    _link("Heartbeats", "identification_heartbeat_changelist", "favorite", "is_administrator"),
+                    _link("Queue", "django_q_ormq_changelist", "queue", "is_administrator"),
+                    _link("Schedules", "django_q_schedule_changelist", "update", "is_administrator"),
+                    _link("Failed tasks", "django_q_failure_changelist", "error", "is_administrator"),
+                    _link("Finished tasks", "django_q_success_changelist", "task_alt", "is_administrator"),
+                ],
+            },
+            {
+                "title": "Access",
+                "collapsible": True,
+                "items": [
+                    _link("Members", "identification_membership_changelist", "group", "may_ingest"),
+                    _link("Accounts", "identification_user_changelist", "person", "is_administrator"),
+                    _link("Groups", "auth_group_changelist", "groups", "is_administrator"),
+                    _link("Audit", "identification_auditentry_changelist", "history", "is_administrator"),
+                ],
+            },
+        ],
+    },
+}

@@ -1,0 +1,414 @@
+"""What people say in the admin goes through the services, is audited, and is asked again where it merges."""
+
+import contextlib
+import io
+import zipfile
+
+import pytest
+from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
+from django.urls import reverse
+
+from identification.models import AuditEntry, Decision, Detection, Image, Individual, MatchEdge, Survey, User, Work
+from identification.services.decisions import decision_record
+from identification.services.individuals import individual_declare
+from tests.identification import factories
+from tests.identification.factories import make_candidate, make_sighting, make_survey, make_user
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture(autouse=True)
+def _quick_pictures(monkeypatch):
+    crops, frame = factories.crop_files(0, 0), factories.frame_pixels(0)
+    monkeypatch.setattr(factories, "crop_files", lambda coat, view: crops)
+    monkeypatch.setattr(factories, "frame_pixels", lambda number: frame)
+
+
+@pytest.fixture
+def administrator(client):
+    user = make_user("boss", superuser=True)
+    client.force_login(user)
+    return user
+
+
+@pytest.fixture
+def survey(administrator):
+    return make_survey(name="Valley 2024")
+
+
+def act(client, model, action, rows, **said):
+    address = reverse(f"admin:identification_{model}_changelist")
+    return client.post(address, {"action": action, ACTION_CHECKBOX_NAME: [row.pk for row in rows], **said}, follow=True)
+
+
+def form(client, model, row, **said):
+    """Post a change form with what it holds now, changed by `said`."""
+    address = reverse(f"admin:identification_{model}_change", args=[row.pk])
+    held = client.get(address).context["adminform"].form
+    data = {}
+    for name in held.fields:
+        value = held.get_initial_for_field(held.fields[name], name)
+        if value not in (None, False):
+            data[name] = value if not hasattr(value, "pk") else value.pk
+    data |= said
+    return client.post(address, {name: value for name, value in data.items() if value is not None})
+
+
+def errors(response):
+    return response.context["errors"] if response.context else []
+
+
+def sightings(survey, number):
+    return [make_sighting(survey) for _ in range(number)]
+
+
+class TestAnnotation:
+    def test_flank_of_many_is_set_by_a_person_and_audited(self, client, administrator, survey):
+        rows = sightings(survey, 3)
+        act(client, "detection", "flank_left", rows)
+        assert set(Detection.objects.values_list("flank", "flank_by_person")) == {("left", True)}
+        entries = AuditEntry.objects.filter(action="detection.annotate")
+        assert {entry.acting_user for entry in entries} == {administrator}
+        assert sorted(entry.object_id for entry in entries) == [row.pk for row in rows]
+
+    def test_annotating_many_asks_what_to_say_first(self, client, survey):
+        rows = sightings(survey, 2)
+        page = act(client, "detection", "annotate", rows)
+        assert "Annotate 2 boxes" in page.content.decode()
+        assert not AuditEntry.objects.filter(action="detection.annotate").exists()
+        nothing = act(client, "detection", "annotate", rows, confirmed="yes")
+        assert "at least one thing" in nothing.content.decode()
+        act(
+            client, "detection", "annotate", rows, confirmed="yes", species="Panthera pardus", usable="no",
+            unusable_reason="only the tail",
+        )  # fmt: skip
+        assert set(Detection.objects.values_list("species", "usable", "unusable_reason", "flank")) == {
+            ("Panthera pardus", False, "only the tail", "right")
+        }
+
+    def test_one_box_is_annotated_in_its_form(self, client, administrator, survey):
+        (row,) = sightings(survey, 1)
+        assert form(client, "detection", row, flank="left", species="Panthera onca").status_code == 302
+        row.refresh_from_db()
+        assert (row.flank, row.flank_by_person, row.species) == ("left", True, "Panthera onca")
+        entry = AuditEntry.objects.get(action="detection.annotate")
+        assert entry.after == {"flank": "left", "species": "Panthera onca"}
+
+    def test_a_form_that_changes_nothing_writes_nothing(self, client, survey):
+        (row,) = sightings(survey, 1)
+        assert form(client, "detection", row).status_code == 302
+        assert not AuditEntry.objects.exists()
+
+    def test_a_corrected_box_is_processed_again_and_audited(self, client, administrator, survey):
+        (row,) = sightings(survey, 1)
+        assert form(client, "detection", row, x1=10, y1=20, x2=300, y2=200).status_code == 302
+        row.refresh_from_db()
+        assert (row.x1, row.y1, row.x2, row.y2, row.source) == (10, 20, 300, 200, "drawn")
+        assert AuditEntry.objects.get(action="detection.redraw").acting_user == administrator
+        assert Work.objects.get(image=row.image).state == "pending"
+
+    def test_a_box_without_area_is_refused_in_the_form(self, client, survey):
+        (row,) = sightings(survey, 1)
+        response = form(client, "detection", row, x2=row.x1 + 1)
+        assert "at least 8 pixels" in str(errors(response))
+        assert not AuditEntry.objects.exists()
+
+    def test_a_box_is_added_to_a_photo(self, client, administrator, survey):
+        (row,) = sightings(survey, 1)
+        assert form(client, "image", row.image, new_box="5, 5, 60, 60").status_code == 302
+        assert row.image.detections.filter(source="drawn", x1=5).count() == 1
+        assert AuditEntry.objects.get(action="detection.draw").acting_user == administrator
+        assert "Four numbers" in str(errors(form(client, "image", row.image, new_box="5, 5")))
+
+
+class TestIndividuals:
+    def test_chosen_photos_become_one_animal_after_a_confirmation(self, client, administrator, survey):
+        rows = sightings(survey, 3)
+        page = act(client, "detection", "same_animal", rows)
+        assert "2 pairs will be decided" in page.content.decode()
+        assert not Decision.objects.exists() and not Individual.objects.exists()
+        act(client, "detection", "same_animal", rows, confirmed="yes")
+        assert set(Decision.objects.values_list("acting_user", "verdict")) == {(administrator.pk, "match")}
+        assert Individual.objects.get().detections.count() == 3
+        assert all(decision.anchor_id for decision in Decision.objects.all())
+
+    def test_a_merge_is_announced_with_names(self, client, administrator, survey):
+        first, second = sightings(survey, 2)
+        for row in (first, second):
+            individual_declare(acting_user=administrator, detection=row)
+        page = act(client, "detection", "same_animal", [first, second]).content.decode()
+        assert "merges individuals: L-0002 will be part of L-0001" in page
+
+    def test_a_contradiction_is_shown_and_needs_its_own_yes(self, client, administrator, survey):
+        first, second = sightings(survey, 2)
+        decision_record(acting_user=administrator, first=first, second=second, verdict="no_match")
+        third = make_sighting(survey)
+        decision_record(acting_user=administrator, first=first, second=third, verdict="match")
+        page = act(client, "detection", "same_animal", [second, third]).content.decode()
+        assert "different animals" in page and "confirm_contradiction" in page
+        act(client, "detection", "same_animal", [second, third], confirmed="yes")
+        assert Decision.objects.filter(verdict="match").count() == 1
+        act(client, "detection", "same_animal", [second, third], confirmed="yes", confirm_contradiction="on")
+        assert Decision.objects.filter(verdict="match").count() == 2
+
+    def test_two_animals_of_one_photo_cannot_be_one(self, client, survey):
+        (row,) = sightings(survey, 1)
+        beside = factories.make_detection(row.image, box=(5, 5, 90, 90))
+        page = act(client, "detection", "same_animal", [row, beside]).content.decode()
+        assert "two animals on one photo" in page
+        assert not Decision.objects.exists()
+
+    def test_all_pairs_of_different_animals_are_refused(self, client, survey):
+        rows = sightings(survey, 3)
+        act(client, "detection", "different_animals", rows, confirmed="yes")
+        assert list(MatchEdge.objects.values_list("verdict", flat=True)) == ["no_match"] * 3
+
+    def test_declaring_and_taking_it_back_are_audited(self, client, administrator, survey):
+        rows = sightings(survey, 2)
+        act(client, "detection", "declare", rows)
+        assert Individual.objects.filter(declared=True, retired=False).count() == 2
+        act(client, "detection", "undeclare", rows)
+        assert Individual.objects.filter(retired=False).count() == 0
+        assert set(AuditEntry.objects.values_list("action", "acting_user")) == {
+            ("individual.declare", administrator.pk), ("individual.undeclare", administrator.pk),
+        }  # fmt: skip
+
+    def test_a_photo_is_moved_to_another_individual_by_decisions(self, client, administrator, survey):
+        first, second, third = sightings(survey, 3)
+        decision_record(acting_user=make_user("x"), first=first, second=second, verdict="match")
+        target = individual_declare(acting_user=administrator, detection=third)
+        assert form(client, "detection", second, individual=target.pk).status_code == 302
+        second.refresh_from_db()
+        first.refresh_from_db()
+        assert second.individual == target and first.individual is None
+        assert MatchEdge.objects.get(a=first, b=second).verdict == ""
+        assert MatchEdge.objects.get(a=second, b=third).verdict == "match"
+
+    def test_a_photo_is_taken_out_of_its_individual(self, client, administrator, survey):
+        rows = sightings(survey, 3)
+        act(client, "detection", "same_animal", rows, confirmed="yes")
+        assert form(client, "detection", rows[2], individual="").status_code == 302
+        assert [Detection.objects.get(pk=row.pk).individual_id is None for row in rows] == [False, False, True]
+        act(client, "detection", "detach", rows[:1])
+        assert Individual.objects.filter(retired=False).count() == 1
+        act(client, "detection", "detach", rows[:1], confirmed="yes")
+        assert Individual.objects.filter(retired=False).count() == 0
+
+    def test_a_move_that_contradicts_is_refused_in_the_form_and_can_be_confirmed(self, client, administrator, survey):
+        first, second = sightings(survey, 2)
+        target = individual_declare(acting_user=administrator, detection=first)
+        decision_record(acting_user=administrator, first=first, second=second, verdict="no_match")
+        third = make_sighting(survey)
+        decision_record(acting_user=administrator, first=second, second=third, verdict="match")
+        make_candidate(third, first)
+        response = form(client, "detection", third, individual=target.pk)
+        assert response.status_code == 302, "the match with the refused one is taken back, so nothing contradicts"
+        response = form(client, "detection", second, individual=target.pk, confirm_contradiction="on")
+        assert response.status_code == 302
+
+    def test_rename_notes_and_declaration_in_the_form(self, client, administrator, survey):
+        rows = sightings(survey, 2)
+        act(client, "detection", "same_animal", rows, confirmed="yes")
+        individual = Individual.objects.get()
+        assert form(client, "individual", individual, name="Asha", notes="limps", declared="on").status_code == 302
+        individual.refresh_from_db()
+        assert (individual.name, individual.notes, individual.declared) == ("Asha", "limps", True)
+        said = set(AuditEntry.objects.values_list("action", flat=True))
+        assert said == {"individual.rename", "individual.note", "individual.declare"}
+        form(client, "individual", individual, declared=None)
+        individual.refresh_from_db()
+        assert individual.declared is False
+
+    def test_individuals_are_merged_after_a_confirmation_and_can_be_split_again(self, client, administrator, survey):
+        first, second = sightings(survey, 2)
+        chosen = [individual_declare(acting_user=administrator, detection=row) for row in (first, second)]
+        page = act(client, "individual", "merge", chosen).content.decode()
+        assert "will be part of" in page and not Decision.objects.exists()
+        act(client, "individual", "merge", chosen, confirmed="yes")
+        assert Individual.objects.filter(retired=False).count() == 1
+        act(client, "decision", "take_back", Decision.objects.all())
+        assert Individual.objects.filter(retired=False).count() == 2
+
+
+class TestPairs:
+    def test_candidates_are_decided_in_bulk(self, client, administrator, survey):
+        first, second, third = sightings(survey, 3)
+        rows = [make_candidate(first, second), make_candidate(first, third, rank=2)]
+        act(client, "candidate", "no_match", rows)
+        assert (
+            list(Decision.objects.values_list("verdict", "acting_user", "anchor"))
+            == [("no_match", administrator.pk, first.pk)] * 2
+        )
+        act(client, "candidate", "match", rows[:1])
+        assert Individual.objects.get().detections.count() == 2
+
+    def test_a_match_that_merges_individuals_asks_first(self, client, administrator, survey):
+        first, second = sightings(survey, 2)
+        for row in (first, second):
+            individual_declare(acting_user=administrator, detection=row)
+        rows = [make_candidate(first, second)]
+        assert "This merges individuals" in act(client, "candidate", "match", rows).content.decode()
+        assert not Decision.objects.exists()
+        act(client, "candidate", "match", rows, confirmed="yes")
+        assert Individual.objects.filter(retired=False).count() == 1
+
+    def test_a_verdict_is_changed_and_taken_back_in_the_form(self, client, administrator, survey):
+        first, second = sightings(survey, 2)
+        edge = decision_record(acting_user=make_user("x"), first=first, second=second, verdict="unsure").edge
+        assert form(client, "matchedge", edge, verdict="match", note="the tail").status_code == 302
+        edge.refresh_from_db()
+        assert (edge.verdict, Decision.objects.latest("id").note) == ("match", "the tail")
+        assert form(client, "matchedge", edge, verdict="").status_code == 302
+        edge.refresh_from_db()
+        assert edge.verdict == "unsure"
+
+    def test_a_verdict_on_a_pair_that_was_decided_meanwhile_is_refused(self, client, administrator, survey):
+        first, second = sightings(survey, 2)
+        edge = decision_record(acting_user=administrator, first=first, second=second, verdict="unsure").edge
+        response = form(client, "matchedge", edge, verdict="match", version_seen=0)
+        assert "in the meantime" in str(errors(response))
+
+    def test_a_contradicting_verdict_is_refused_until_it_is_confirmed(self, client, administrator, survey):
+        first, second, third = sightings(survey, 3)
+        for a, b in ((first, second), (second, third)):
+            decision_record(acting_user=administrator, first=a, second=b, verdict="match")
+        edge = MatchEdge.objects.create(a=first, b=third)
+        response = form(client, "matchedge", edge, verdict="no_match")
+        assert "Earlier matches connect" in str(errors(response))
+        assert form(client, "matchedge", edge, verdict="no_match", confirm_contradiction="on").status_code == 302
+        assert MatchEdge.objects.get(pk=edge.pk).verdict == "no_match"
+
+    def test_a_pair_is_added(self, client, administrator, survey):
+        first, second = sightings(survey, 2)
+        address = reverse("admin:identification_matchedge_add")
+        response = client.post(address, {"a": second.pk, "b": first.pk, "verdict": "match", "note": ""})
+        assert response.status_code == 302
+        edge = MatchEdge.objects.get()
+        assert (edge.a, edge.b, edge.verdict) == (first, second, "match")
+
+    def test_standing_decisions_are_taken_back_in_bulk(self, client, administrator, survey):
+        first, second = sightings(survey, 2)
+        edge = decision_record(acting_user=make_user("x"), first=first, second=second, verdict="match").edge
+        act(client, "matchedge", "take_back", [edge])
+        edge.refresh_from_db()
+        assert edge.verdict == "" and not Individual.objects.filter(retired=False).exists()
+
+
+class TestSurveys:
+    def test_the_export_is_downloaded_and_audited(self, client, administrator, survey, settings, tmp_path):
+        settings.SPOTID_HOME = tmp_path
+        individual_declare(acting_user=administrator, detection=make_sighting(survey))
+        response = act(client, "survey", "download", [survey])
+        assert response["Content-Type"] == "application/zip"
+        assert "spotid_Valley_2024.zip" in response["Content-Disposition"]
+        with contextlib.closing(response):
+            packed = io.BytesIO(b"".join(response.streaming_content))
+        with zipfile.ZipFile(packed) as archive:
+            assert "leopard_matches.csv" in archive.namelist()
+            assert any(name.startswith("leopard_1/") for name in archive.namelist())
+        assert AuditEntry.objects.get(action="survey.export").acting_user == administrator
+
+    def test_two_surveys_at_once_are_not_one_download(self, client, administrator, survey):
+        page = act(client, "survey", "download", [survey, make_survey()])
+        assert "Choose one survey" in page.content.decode()
+
+    def test_failed_photos_are_processed_again(self, client, administrator, survey):
+        failed = make_sighting(survey, state="failed", reason="bad").image
+        done = make_sighting(survey).image
+        act(client, "survey", "retry_failed", [survey])
+        assert (Work.objects.get(image=failed).state, Work.objects.get(image=done).state) == ("pending", "done")
+        assert AuditEntry.objects.get(action="image.retry").object_id == failed.pk
+
+    def test_work_and_photos_are_processed_again(self, client, administrator, survey):
+        rows = [make_sighting(survey, state="failed").image for _ in range(2)]
+        act(client, "work", "retry", Work.objects.filter(image=rows[0]))
+        act(client, "image", "retry", rows[1:])
+        assert set(Work.objects.values_list("state", flat=True)) == {"pending"}
+
+    def test_matching_again_is_audited_and_waits_for_photos(self, client, administrator, survey):
+        act(client, "survey", "match_again", [survey])
+        assert AuditEntry.objects.get(action="survey.match").acting_user == administrator
+        make_sighting(survey, state="pending")
+        assert "not through yet" in act(client, "survey", "match_again", [survey]).content.decode()
+
+    def test_deleting_a_survey_shows_what_goes_and_uses_the_service(self, client, administrator, survey):
+        first, second = sightings(survey, 2)
+        decision_record(acting_user=administrator, first=first, second=second, verdict="match")
+        address = reverse("admin:identification_survey_delete", args=[survey.pk])
+        assert "the files themselves stay" in client.get(address).content.decode()
+        client.post(address, {"post": "yes"})
+        assert not Survey.objects.exists() and not Image.objects.exists() and not Decision.objects.exists()
+        assert AuditEntry.objects.get(action="survey.delete").acting_user == administrator
+
+    def test_the_time_zone_moves_photos_whose_clock_was_read_in_it(self, client, administrator, survey):
+        named = make_sighting(survey, captured_source="name").image
+        own = make_sighting(survey, exif={"OffsetTimeOriginal": "+02:00"}).image
+        assert form(client, "survey", survey, time_zone="Asia/Kolkata").status_code == 302
+        moved, stayed = Image.objects.get(pk=named.pk), Image.objects.get(pk=own.pk)
+        assert (named.captured_at - moved.captured_at).total_seconds() == 5.5 * 3600
+        assert stayed.captured_at == own.captured_at
+        assert AuditEntry.objects.get(action="survey.update").after == {"time_zone": "Asia/Kolkata"}
+
+    def test_a_survey_is_made_for_a_population(self, client, administrator, survey):
+        said = {
+            "population": survey.population_id, "name": "Valley 2025", "time_zone": "UTC", "independence_minutes": 60,
+        }  # fmt: skip
+        address = reverse("admin:identification_survey_add")
+        assert client.post(address, said).status_code == 302
+        made = Survey.objects.get(name="Valley 2025")
+        assert (made.population, made.independence_minutes) == (survey.population, 60)
+        assert "already" in str(errors(client.post(address, said)))
+
+    def test_population_and_station_are_corrected_and_audited(self, client, administrator, survey):
+        station = factories.make_station(survey, "ST01")
+        assert form(client, "population", survey.population, species="Panthera pardus").status_code == 302
+        assert form(client, "station", station, latitude=28.5, longitude=84.1).status_code == 302
+        station.refresh_from_db()
+        assert (station.latitude, station.longitude) == (28.5, 84.1)
+        assert "both" in str(errors(form(client, "station", station, latitude="")))
+        said = list(AuditEntry.objects.order_by("id").values_list("action", flat=True))
+        assert [action for action in said if action.endswith("update")] == ["population.update", "station.update"]
+
+
+class TestAccounts:
+    def test_a_new_account_is_audited(self, client, administrator):
+        said = {"username": "asha", "password1": "long enough 42!", "password2": "long enough 42!"}
+        client.post(reverse("admin:identification_user_add"), said | {"usable_password": "true"})
+        account = User.objects.get(username="asha")
+        assert not account.is_staff and account.check_password("long enough 42!")
+        assert AuditEntry.objects.get(action="user.create").acting_user == administrator
+
+    def test_rights_of_others_are_changed_and_audited_and_own_ones_are_not(self, client, administrator):
+        other = make_user("asha")
+        form(client, "user", other, is_staff="on")
+        other.refresh_from_db()
+        assert other.is_staff
+        assert AuditEntry.objects.get(action="user.update").after["is_staff"] is True
+        form(client, "user", administrator, is_superuser=None, is_active=None)
+        administrator.refresh_from_db()
+        assert administrator.is_superuser and administrator.is_active
+
+    def test_passwords_are_set_and_audited(self, client, administrator):
+        other = make_user("asha")
+        address = reverse("admin:auth_user_password_change", args=[other.pk])
+        said = {"password1": "long enough 42!", "password2": "long enough 42!", "usable_password": "true"}
+        assert client.get(address).status_code == 200
+        assert client.post(address, said).status_code == 302
+        other.refresh_from_db()
+        assert other.check_password("long enough 42!")
+        assert AuditEntry.objects.get(action="user.password").object_id == other.pk
+        assert client.get(reverse("admin:password_change")).status_code == 200
+
+    def test_members_are_added_changed_and_removed_and_audited(self, client, administrator, survey):
+        other = make_user("asha")
+        said = {"user": other.pk, "survey": survey.pk, "role": "reviewer"}
+        assert client.post(reverse("admin:identification_membership_add"), said).status_code == 302
+        membership = other.memberships.get()
+        assert "already" in str(errors(client.post(reverse("admin:identification_membership_add"), said)))
+        form(client, "membership", membership, role="curator", may_see_places="on")
+        membership.refresh_from_db()
+        assert (membership.role, membership.may_see_places) == ("curator", True)
+        client.post(reverse("admin:identification_membership_delete", args=[membership.pk]), {"post": "yes"})
+        assert not other.memberships.exists()
+        said = list(AuditEntry.objects.order_by("id").values_list("action", flat=True))
+        assert said == ["membership.set", "membership.set", "membership.remove"]
