@@ -179,6 +179,12 @@ def _history(individual: Individual, readable: set[int]) -> list[HistoryLine]:
     return sorted(lines, key=lambda line: line.when, reverse=True)[:HISTORY_SHOWN]
 
 
+def declaration_of(individual: Individual) -> AuditEntry | None:
+    """The last time that somebody declared the animal."""
+    entries = AuditEntry.objects.filter(object_type="individual", object_id=individual.pk, action="individual.declare")
+    return entries.order_by("-pk").first()
+
+
 def _who(user: User | None) -> str:
     return user.get_username() if user else "SpotID"
 

@@ -18,6 +18,7 @@ from ..permissions import Action
 from ..selectors.consequences import undo_outcome, undo_preview
 from ..selectors.individuals import (
     conflicts_read,
+    declaration_of,
     individual_cards,
     individual_page,
     individuals_listed,
@@ -64,7 +65,7 @@ def individual_detail(request: HttpRequest, individual_id: int) -> HttpResponse:
         return render(request, "identification/individual_retired.html", context)
     page = individual_page(user=user, individual=individual)
     context = {"individual": individual, "page": page, "may_curate": _may(request, individual, Action.CURATE)}
-    context["may_undeclare"] = individual.declared and context["may_curate"]
+    context["may_undeclare"] = individual.declared and (context["may_curate"] or _declared_by(request, individual))
     return render(request, "identification/individual_detail.html", context)
 
 
@@ -76,6 +77,12 @@ def _may(request: HttpRequest, individual: Individual, action: Action) -> bool:
     """Whether the account may take the action in every survey that the animal was seen in."""
     surveys = Survey.objects.filter(images__detections__individual=individual).distinct()
     return permissions.may_for_all(account(request), action, surveys)
+
+
+def _declared_by(request: HttpRequest, individual: Individual) -> bool:
+    """Whether the account itself declared the animal, and may still decide where it was seen."""
+    last = declaration_of(individual)
+    return last is not None and last.acting_user_id == request.user.pk and _may(request, individual, Action.DECIDE)
 
 
 def _curated(request: HttpRequest, individual_id: int) -> Individual:
@@ -105,10 +112,12 @@ def rename(request: HttpRequest, individual_id: int) -> HttpResponse:
 
 @require_POST
 def undeclare(request: HttpRequest, individual_id: int) -> HttpResponse:
-    individual = _curated(request, individual_id)
+    individual = individual_of(request, individual_id)
+    if not (_may(request, individual, Action.CURATE) or _declared_by(request, individual)):
+        raise PermissionDenied("This declaration is somebody else's; a curator can take it back.")
     individual_undeclare(acting_user=account(request), individual=individual)
     messages.success(request, f"{individual.code} is no longer declared. Its matches, if any, stay.")
-    return redirect("individual-detail", individual_id)
+    return back(request, "individual-detail", individual_id)
 
 
 @require_safe

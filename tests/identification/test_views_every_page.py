@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -118,3 +119,34 @@ def test_json_of_the_progress_holds_no_name() -> None:
     survey = make.make_survey(name="Secret valley")
     answer = client_of(survey, Role.VIEWER).get(reverse("survey-progress", args=[survey.pk]))
     assert "Secret" not in json.dumps(answer.json())
+
+
+def _luminance(colour: str) -> float:
+    """Relative luminance of #rrggbb (WCAG 2.2)."""
+    parts = [int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)]
+    linear = [part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+
+def _contrast(one: str, other: str) -> float:
+    high, low = sorted((_luminance(one), _luminance(other)), reverse=True)
+    return (high + 0.05) / (low + 0.05)
+
+
+def test_text_contrasts_with_what_is_behind_it_in_light_and_dark() -> None:
+    css = (Path(__file__).resolve().parents[2] / "static/spotid/css/base.css").read_text()
+    light = dict(re.findall(r"--([a-z-]+): (#[0-9a-f]{6});", css.split("@media")[0]))
+    dark = light | dict(re.findall(r"--([a-z-]+): (#[0-9a-f]{6});", css.split("@media")[1]))
+    pairs = [(text, ground) for text in ("ink", "muted") for ground in ("paper", "surface", "sunken")]
+    pairs += [
+        ("accent", "paper"),
+        ("accent", "surface"),
+        ("accent-ink", "accent"),
+        ("surface", "match"),
+        ("paper", "ink"),
+    ]
+    pairs += [(name, ground) for name in ("match", "refuse", "unsure") for ground in ("surface", f"{name}-soft")]
+    pairs += [("ink", f"{name}-soft") for name in ("accent", "refuse", "unsure")]
+    for scheme in (light, dark):
+        poor = {pair: round(_contrast(*(scheme[name] for name in pair)), 2) for pair in pairs}
+        assert {pair: ratio for pair, ratio in poor.items() if ratio < 4.5} == {}

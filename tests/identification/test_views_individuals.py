@@ -153,3 +153,16 @@ def test_a_contradiction_is_settled_by_taking_one_decision_back() -> None:
     assert all(pair.may_undo for pair in (*conflict.forbidden, *conflict.path))
     client.post(reverse("decision-undo", args=[refusal.pk]))
     assert client.get(reverse("conflict-list")).context["conflicts"] == []
+
+
+def test_a_reviewer_takes_back_only_her_own_declaration() -> None:
+    survey, animals = make.make_reviewable_survey(individuals=1, photos=2)
+    client = client_of(survey, Role.REVIEWER)
+    client.post(reverse("detection-declare", args=[animals[0][0].pk]))
+    own = Individual.objects.get()
+    others = individual_declare(acting_user=make.make_member(survey), detection=animals[0][1])
+    page = client.get(reverse("review", args=[survey.pk]) + f"?anchor={animals[0][0].pk}").content.decode()
+    assert reverse("individual-undeclare", args=[own.pk]) in page
+    assert client.post(reverse("individual-undeclare", args=[own.pk])).status_code == 302
+    assert client.post(reverse("individual-undeclare", args=[others.pk])).status_code == 403
+    assert Detection.objects.filter(individual__isnull=False).get() == animals[0][1]
