@@ -91,7 +91,7 @@ def start(environment, tmp_path) -> Iterator[Callable[..., subprocess.Popen]]:
     log.close()
 
 
-def wait_until(condition: Callable[[], bool], seconds: float = 120) -> None:
+def wait_until(condition: Callable[[], bool], seconds: float = 240) -> None:
     end = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < end, (list(Work.objects.values()), list(Survey.objects.values("matching_state")))
@@ -99,7 +99,9 @@ def wait_until(condition: Callable[[], bool], seconds: float = 120) -> None:
 
 
 def pid_of_a_busy_worker(stage: str) -> int | None:
-    holder = Work.objects.filter(state="running", stage=stage).values_list("worker", flat=True).first()
+    """A worker at a photo that none died on yet: after three deaths a photo is rightly set aside."""
+    busy = Work.objects.filter(state="running", stage=stage, attempts=1)
+    holder = busy.values_list("worker", flat=True).first()
     return int(holder.rpartition(":")[2]) if holder else None
 
 
@@ -128,7 +130,7 @@ def through() -> bool:
 def test_photos_whose_worker_is_killed_are_processed_exactly_once(survey, start) -> None:
     start()
     killed = set()
-    for stage in ("isolate", "embed", "features", "isolate"):
+    for stage in ("isolate", "features", "isolate"):
         pid = None
 
         def found(wanted: str = stage) -> bool:
@@ -151,7 +153,7 @@ def test_photos_whose_worker_is_killed_are_processed_exactly_once(survey, start)
 
 def test_a_hung_cluster_is_killed_and_started_again(survey, start) -> None:
     """SIGSTOP stands in for the hang that the death of the process holding the queue's lock causes: nobody answers."""
-    process = start("--stale", "6")
+    process = start("--stale", "30")
     wait_until(lambda: Work.objects.filter(state="running").exists() or through())
     frozen = descendants(process.pid)
     for pid in frozen:
