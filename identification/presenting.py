@@ -69,6 +69,14 @@ def local_day(moment: datetime, zone: str) -> str:
     return moment.astimezone(ZoneInfo(zone)).strftime("%d %b %Y").lstrip("0")
 
 
+def day_span(first: datetime | None, last: datetime | None, zone: str) -> str:
+    """From which day to which, one day once; '' when no time is known."""
+    if first is None or last is None:
+        return ""
+    days = [local_day(first, zone), local_day(last, zone)]
+    return " – ".join(dict.fromkeys(days))
+
+
 def grid_cell(latitude: float, longitude: float) -> str:
     """The cell of a fixed 0.1° grid that holds a place. Fixed, so that asking often tells no more than asking once."""
     return f"{_cell(latitude, 'N', 'S')}, {_cell(longitude, 'E', 'W')}"

@@ -39,16 +39,25 @@ class Clash:
 
 @dataclass(frozen=True)
 class UndoPreview:
-    """What taking a decision back would leave: the verdict of its pair, and the groups the component falls into."""
+    """What taking a decision back would leave.
+
+    verdict: of its pair, '' when none stands. joined: whether matches connect the pair now. groups: what the photos of
+    both sides fall into afterwards, as far as the account may see them; hidden: how many others there are.
+    """
 
     verdict: str
+    joined: bool
     before: int
     groups: list[list[Detection]]
     hidden: int
 
     @property
     def splits(self) -> bool:
-        return len(self.groups) > 1
+        return self.joined and len(self.groups) > 1
+
+    @property
+    def verdict_words(self) -> str:
+        return Verdict(self.verdict).label if self.verdict else ""
 
     @property
     def sizes(self) -> str:
@@ -134,9 +143,10 @@ def undo_preview(*, user: User, decision: Decision) -> UndoPreview:
         LoggedDecision(id=pk, verdict=verdict, undoes=undoes)
         for pk, verdict, undoes in edge.decisions.order_by("id").values_list("id", "verdict", "undoes_id")
     ]
-    left = fold([*log, LoggedDecision(id="undo", verdict="", undoes=decision.pk)])
-    verdict = left.verdict if left else ""
-    members = component_of([edge.a_id, edge.b_id])
+    standing = fold([*log, LoggedDecision(id="undo", verdict="", undoes=decision.pk)])
+    verdict = standing.verdict if standing else ""
+    left = component_of([edge.a_id])
+    members = left | component_of([edge.b_id])
     matches = {pair for pair in edges_among(members, Verdict.MATCH) if pair != (edge.a_id, edge.b_id)}
     if verdict == Verdict.MATCH:
         matches.add((edge.a_id, edge.b_id))
@@ -144,7 +154,7 @@ def undo_preview(*, user: User, decision: Decision) -> UndoPreview:
     rows = detections_for(user).filter(pk__in=members).select_related("image__station", "image__survey")
     visible = {detection.pk: detection for detection in rows.order_by("image__captured_at", "pk")}
     shown = [[visible[pk] for pk in visible if pk in group] for group in groups]
-    return UndoPreview(verdict, len(members), shown, len(members) - len(visible))
+    return UndoPreview(verdict, edge.b_id in left, len(visible), shown, len(members) - len(visible))
 
 
 def undo_outcome(*, user: User, decision: Decision) -> str:

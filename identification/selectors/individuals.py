@@ -14,6 +14,7 @@ from ..models import (
     Category,
     Decision,
     Detection,
+    DetectionSource,
     Flank,
     Individual,
     MatchEdge,
@@ -23,6 +24,7 @@ from ..models import (
     Verdict,
 )
 from ..permissions import Action, detections_for, individuals_for, populations_for, surveys_for
+from ..presenting import day_span
 from .consequences import PairShown, match_path, pairs_shown
 from .graph import population_graph
 
@@ -32,13 +34,17 @@ HISTORY_SHOWN = 60
 
 @dataclass
 class IndividualCard:
-    """One animal of the list: how often it was seen, between when, and its best crop (the largest)."""
+    """One animal of the list: how often it was seen, between when, and its best crop (the largest that was cut)."""
 
     individual: Individual
     photos: int
     first: datetime | None
     last: datetime | None
     best: Detection | None
+
+    @property
+    def span(self) -> str:
+        return day_span(self.first, self.last, self.best.image.survey.time_zone if self.best else "UTC")
 
 
 def individuals_listed(
@@ -71,9 +77,9 @@ def individual_cards(*, user: User, individuals: list[Individual]) -> list[Indiv
     area = ExpressionWrapper((F("x2") - F("x1")) * (F("y2") - F("y1")), output_field=FloatField())
     best = (
         visible.exclude(crop="")
-        .annotate(area=area)
+        .annotate(area=area, whole=Q(source=DetectionSource.WHOLE_FRAME))
         .select_related("image__survey")
-        .order_by("individual_id", "-usable", "-area", "pk")
+        .order_by("individual_id", "-usable", "whole", "-area", "pk")
         .distinct("individual_id")
     )
     shown = {detection.individual_id: detection for detection in best}
@@ -106,6 +112,10 @@ class IndividualPage:
     matches: list[PairShown]
     history: list[HistoryLine]
     contradictory: bool
+
+    @property
+    def span(self) -> str:
+        return day_span(self.first, self.last, self.surveys[0].time_zone if self.surveys else "UTC")
 
 
 def individual_page(*, user: User, individual: Individual) -> IndividualPage:

@@ -37,14 +37,8 @@ def at(moment: datetime | None, survey: Survey) -> str:
 
 
 @register.filter
-def day(moment: datetime | None, detection: Detection | None) -> str:
-    """The date by the clock at the camera."""
-    zone = detection.image.survey.time_zone if detection else "UTC"
-    return presenting.local_day(moment, zone) if moment else ""
-
-
-@register.filter
 def on_day(moment: datetime | None, survey: Survey) -> str:
+    """The date by the clock at the camera."""
     return presenting.local_day(moment, survey.time_zone) if moment else ""
 
 

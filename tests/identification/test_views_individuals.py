@@ -166,3 +166,22 @@ def test_a_reviewer_takes_back_only_her_own_declaration() -> None:
     assert client.post(reverse("individual-undeclare", args=[own.pk])).status_code == 302
     assert client.post(reverse("individual-undeclare", args=[others.pk])).status_code == 403
     assert Detection.objects.filter(individual__isnull=False).get() == animals[0][1]
+
+
+def test_the_preview_says_what_follows_and_no_more() -> None:
+    survey, animals = make.make_reviewable_survey(individuals=2, photos=3)
+    (a, b, c), stranger = animals[0], animals[1][0]
+    match(None, a, b)
+    doubled = match(None, b, c)
+    match(None, a, c)
+    refusal = match(None, a, stranger, Verdict.NO_MATCH)
+    doubted = match(None, a, stranger, Verdict.UNSURE)
+    client = client_of(survey)
+
+    def words(decision: Decision) -> str:
+        return client.get(reverse("decision-undo", args=[decision.pk])).content.decode()
+
+    assert "other matches join them" in words(doubled)
+    assert "stands again: Not a match" in words(doubted)
+    client.post(reverse("decision-undo", args=[doubted.pk]))
+    assert "open again" in words(refusal) and "come apart" not in words(refusal)

@@ -1,0 +1,75 @@
+"""Facts in words."""
+
+from __future__ import annotations
+
+import math
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from identification.presenting import day_span, grid_cell, local_time, percent, probability_words, span_words
+
+
+def test_an_unknown_probability_is_said_to_be_unknown() -> None:
+    assert (probability_words(None), percent(None)) == ("not known", "–")
+    assert (probability_words(math.nan), percent(math.nan)) == ("not known", "–")
+
+
+@pytest.mark.parametrize(
+    ("fraction", "number", "words"),
+    [
+        (0.0, "0 %", "almost surely two animals"),
+        (0.004, "<1 %", "almost surely two animals"),
+        (0.1, "10 %", "probably two animals"),
+        (0.3, "30 %", "rather two animals"),
+        (0.5, "50 %", "could be either"),
+        (0.7, "70 %", "rather the same animal"),
+        (0.8, "80 %", "probably the same animal"),
+        (0.951, "95 %", "almost surely the same animal"),
+        (0.999, ">99 %", "almost surely the same animal"),
+        (1.0, "100 %", "almost surely the same animal"),
+    ],
+)
+def test_a_probability_is_a_number_and_words_that_agree(fraction: float, number: str, words: str) -> None:
+    assert (percent(fraction), probability_words(fraction)) == (number, words)
+
+
+@pytest.mark.parametrize(
+    ("span", "words"),
+    [
+        (timedelta(), "0 seconds"),
+        (timedelta(seconds=-1), "1 second"),
+        (timedelta(minutes=1), "1 minute"),
+        (timedelta(hours=3, minutes=12), "3 h 12 min"),
+        (timedelta(hours=23), "23 hours"),
+        (timedelta(days=1, hours=5), "1 day"),
+        (timedelta(days=59), "59 days"),
+        (timedelta(days=100), "3 months"),
+        (timedelta(days=1000), "3 years"),
+    ],
+)
+def test_a_span_of_time_is_told_in_its_large_units(span: timedelta, words: str) -> None:
+    assert span_words(span) == words
+
+
+def test_times_are_those_of_the_camera() -> None:
+    moment = datetime(2024, 3, 1, 20, 0, tzinfo=UTC)
+    assert local_time(moment, "Asia/Kolkata") == "2 Mar 2024, 01:30:00"
+    assert local_time(None, "UTC") == "time unknown"
+    assert day_span(moment, moment + timedelta(hours=3), "Asia/Kolkata") == "2 Mar 2024"
+    assert day_span(moment, moment + timedelta(hours=3), "UTC") == "1 Mar 2024"
+    assert day_span(moment, moment + timedelta(days=1), "UTC") == "1 Mar 2024 – 2 Mar 2024"
+    assert day_span(None, None, "UTC") == ""
+
+
+@pytest.mark.parametrize(
+    ("place", "cell"),
+    [
+        ((27.51, 84.39), "27.5–27.6° N, 84.3–84.4° E"),
+        ((-0.01, -84.31), "0.0–0.1° S, 84.3–84.4° W"),
+        ((0.0, 0.0), "0.0–0.1° N, 0.0–0.1° E"),
+        ((0.3, -0.3), "0.3–0.4° N, 0.2–0.3° W"),
+    ],
+)
+def test_a_place_is_told_as_a_cell_of_a_fixed_grid(place: tuple[float, float], cell: str) -> None:
+    assert grid_cell(*place) == cell
