@@ -7,6 +7,7 @@ from django.test import Client
 from django.urls import reverse
 
 from identification.models import (
+    Decision,
     Detection,
     Individual,
     Role,
