@@ -21,6 +21,9 @@ UNFOLD = {
     "SITE_SYMBOL": "pets",
     "SHOW_HISTORY": True,
     "DASHBOARD_CALLBACK": "identification.admin.dashboard.dashboard",
+    "SITE_FAVICONS": [
+        {"rel": "icon", "type": "image/svg+xml", "href": lambda request: static("spotid/favicon.svg")},
+    ],
     "STYLES": [lambda request: static("spotid_admin/admin.css")],
     "COLORS": {
         "primary": {
@@ -47,17 +50,17 @@ UNFOLD = {
                     _link("Dashboard", "index", "dashboard"),
                     _link("Surveys", "identification_survey_changelist", "map"),
                     _link("Stations", "identification_station_changelist", "location_on"),
-                    _link("Photos", "identification_image_changelist", "photo_library"),
-                    _link("Events", "identification_encounterevent_changelist", "schedule"),
+                    _link("Images", "identification_image_changelist", "photo_library"),
+                    _link("Encounter events", "identification_encounterevent_changelist", "schedule"),
                     _link("Populations", "identification_population_changelist", "forest"),
                 ],
             },
             {
                 "title": "Identification",
                 "items": [
-                    _link("Boxes", "identification_detection_changelist", "select_all"),
+                    _link("Detections", "identification_detection_changelist", "select_all"),
                     _link("Candidates", "identification_candidate_changelist", "compare", "may_decide"),
-                    _link("Pairs", "identification_matchedge_changelist", "join_inner", "may_decide"),
+                    _link("Match edges", "identification_matchedge_changelist", "join_inner", "may_decide"),
                     _link("Individuals", "identification_individual_changelist", "pets"),
                     _link("Decisions", "identification_decision_changelist", "rule", "may_decide"),
                     _link(
@@ -73,9 +76,11 @@ UNFOLD = {
                     _link("Ingest runs", "identification_ingestreport_changelist", "upload", "may_ingest"),
                     _link("Skipped files", "identification_skippedphoto_changelist", "hide_image", "may_ingest"),
                     _link("Station backgrounds", "identification_stationbackgroundrecord_changelist", "landscape"),
-                    _link("Vectors", "identification_embedding_changelist", "scatter_plot"),
+                    _link("Embeddings", "identification_embedding_changelist", "scatter_plot"),
                     _link("Local features", "identification_localfeatureset_changelist", "grain"),
-                    _link("Models", "identification_embeddingmodel_changelist", "neurology", "is_administrator"),
+                    _link(
+                        "Embedding models", "identification_embeddingmodel_changelist", "neurology", "is_administrator"
+                    ),
                     _link("Heartbeats", "identification_heartbeat_changelist", "favorite", "is_administrator"),
                     _link("Queue", "django_q_ormq_changelist", "queue", "is_administrator"),
                     _link("Schedules", "django_q_schedule_changelist", "update", "is_administrator"),
@@ -87,7 +92,7 @@ UNFOLD = {
                 "title": "Access",
                 "collapsible": True,
                 "items": [
-                    _link("Members", "identification_membership_changelist", "group", "may_ingest"),
+                    _link("Memberships", "identification_membership_changelist", "group", "may_ingest"),
                     _link("Accounts", "identification_user_changelist", "person", "is_administrator"),
                     _link("Groups", "auth_group_changelist", "groups", "is_administrator"),
                     _link("Audit", "identification_auditentry_changelist", "history", "is_administrator"),

@@ -27,6 +27,7 @@ from ..services.audit import audit_record
 from ..services.catalogue import account_update, membership_remove
 from .base import ReadOnlyAdmin, RoomAdmin, ServiceForm, account
 from .filters import survey_filter, yes_no_filter
+from .pictures import clock
 
 _RIGHTS = ("is_active", "is_staff", "is_superuser")
 
@@ -66,7 +67,7 @@ class UserAdmin(_Administrators, BaseUserAdmin, ModelAdmin):
     fieldsets = (
         (None, {"fields": ("username", "password")}),
         ("Person", {"fields": (("first_name", "last_name"), "email")}),
-        ("Rights", {"fields": (_RIGHTS, "groups")}),
+        ("Rights", {"fields": ("is_active", "is_staff", "is_superuser", "groups")}),
         ("Times", {"fields": (("last_login", "date_joined"),)}),
     )
 
@@ -219,7 +220,7 @@ class MembershipAdmin(RoomAdmin):
 class AuditEntryAdmin(ReadOnlyAdmin):
     administrators_only = True
     related = ("acting_user", "survey")
-    list_display = ("created_at", "who", "action", "survey", "object_shown", "after_shown")
+    list_display = ("when", "who", "action", "survey", "object_shown", "after_shown")
     list_filter = (survey_filter("survey"), ("action", AllValuesCheckboxFilter))
     search_fields = ("acting_user__username", "action", "object_type")
     search_help_text = "Account, action or kind of row"
@@ -231,6 +232,10 @@ class AuditEntryAdmin(ReadOnlyAdmin):
 
     def get_fields(self, request: HttpRequest, obj: Any = None) -> list[str]:
         return self.get_readonly_fields(request, obj)
+
+    @display(description="When", ordering="created_at")
+    def when(self, entry: AuditEntry) -> str:
+        return clock(entry.created_at)
 
     @display(description="Who", ordering="acting_user__username")
     def who(self, entry: AuditEntry) -> str:

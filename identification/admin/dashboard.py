@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 from django.db.models import F
@@ -11,6 +12,7 @@ from django.urls import reverse
 from .. import permissions
 from ..models import Decision, MatchEdge, ProcessingState, Verdict, Work
 from ..permissions import Action, detections_for, images_for, individuals_for, surveys_for
+from ..presenting import span_words
 from ..selectors.health import health_read
 from ..selectors.surveys import FAILED, survey_cards
 from .base import account
@@ -28,22 +30,25 @@ def dashboard(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
     decisions = Decision.objects.filter(edge__a__in=seen, edge__b__in=seen)
     failures = Work.objects.filter(image__in=images_for(user), state__in=FAILED)
     standing = individuals_for(user).filter(retired=False)
+    health = health_read() if permissions.is_administrator(user) else None
     context |= {
+        "title": "Dashboard",
+        "silent_for": span_words(timedelta(seconds=health.heartbeat_age)) if health and health.heartbeat_age else "",
         "cards": cards,
         "figures": [
             _figure("Surveys", len(cards), "survey", "map"),
-            _figure("Photos", sum(photos.values()), "image", "photo_library", _states(photos)),
-            _figure("Boxes of animals", sum(card.animals for card in cards), "detection", "select_all", _named(cards)),
+            _figure("Images", sum(photos.values()), "image", "photo_library", _states(photos)),
+            _figure("Animals detected", sum(card.animals for card in cards), "detection", "select_all", _named(cards)),
             _figure("Individuals", standing.count(), "individual", "pets", _declared(standing)),
             _figure("Decisions", decisions.filter(undoes__isnull=True).count(), "decision", "rule", _undone(decisions)),
-            _figure("Failed photos", failures.count(), "work", "error", query="?state__exact=failed", alarm=True),
+            _figure("Failed images", failures.count(), "work", "error", query="?state__exact=failed", alarm=True),
         ],
         "failures": failures.select_related("image__survey").order_by("-finished_at", "image")[:_FAILURES],
         "decisions": decisions.select_related("acting_user", "edge__a__image", "edge__b__image").order_by("-id")[
             :_DECISIONS
         ],
         "contradictions": _contradictions(seen),
-        "health": health_read() if permissions.is_administrator(user) else None,
+        "health": health,
     }
     return context
 

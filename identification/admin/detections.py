@@ -26,7 +26,7 @@ from ..services.individuals import individual_declare, individual_undeclare
 from .base import RoomAdmin, ServiceForm, account, plural
 from .confirm import AnnotateForm, ConfirmForm, ask, confirmed
 from .filters import station_filter, survey_filter, yes_no_filter
-from .pictures import crop_picture, gallery, linked
+from .pictures import clock, crop_picture, gallery, linked, views
 
 _SHOWN = 60
 _BOX = ("x1", "y1", "x2", "y2")
@@ -44,6 +44,12 @@ class DetectionForm(ServiceForm):
     class Meta:
         model = Detection
         fields = ("category", "species", "flank", "usable", "unusable_reason", *_BOX, "individual")
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        for name in _BOX:
+            if self.initial.get(name) is not None:
+                self.initial[name] = round(self.initial[name], 1)
 
     def apply(self, acting_user: User) -> None:
         detection = self.stored()
@@ -119,7 +125,7 @@ class DetectionAdmin(RoomAdmin):
         "detach",
     )
     fieldsets = (
-        (None, {"fields": (("crop_shown", "cutout_shown", "edges_shown"), ("photo_link", "survey_link", "captured"))}),
+        (None, {"fields": ("views_shown", ("photo_link", "survey_link"), "captured")}),
         (
             "What it shows",
             {"fields": (("category", "species"), ("flank", "flank_by_person"), ("usable", "unusable_reason"))},
@@ -127,13 +133,11 @@ class DetectionAdmin(RoomAdmin):
         ("Which individual", {"fields": ("individual", "confirm_contradiction", "companions")}),
         (
             "Box, in pixels of the upright photo",
-            {"fields": (_BOX, ("size", "confidence", "source", "engine"), "segmenter")},
+            {"fields": (("x1", "y1"), ("x2", "y2"), ("size", "confidence"), ("source", "engine"), "segmenter")},
         ),
     )
     readonly_fields = (
-        "crop_shown",
-        "cutout_shown",
-        "edges_shown",
+        "views_shown",
         "photo_link",
         "survey_link",
         "captured",
@@ -176,7 +180,7 @@ class DetectionAdmin(RoomAdmin):
 
     @display(description="Captured", ordering="image__captured_at")
     def captured(self, detection: Detection) -> Any:
-        return detection.image.captured_at
+        return clock(detection.image.captured_at, detection.image.survey.time_zone)
 
     @display(description="Flank", ordering="flank")
     def flank_shown(self, detection: Detection) -> str:
@@ -188,17 +192,9 @@ class DetectionAdmin(RoomAdmin):
         individual = detection.individual
         return linked("individual", detection.individual_id, str(individual)) if individual else "–"
 
-    @display(description="Crop")
-    def crop_shown(self, detection: Detection) -> str:
-        return crop_picture(detection, large=True)
-
-    @display(description="Without background")
-    def cutout_shown(self, detection: Detection) -> str:
-        return crop_picture(detection, large=True, kind="cutout")
-
-    @display(description="Edge map")
-    def edges_shown(self, detection: Detection) -> str:
-        return crop_picture(detection, large=True, kind="edges")
+    @display(description="Pictures")
+    def views_shown(self, detection: Detection) -> str:
+        return views(detection)
 
     @display(description="Photo")
     def photo_link(self, detection: Detection) -> str:
@@ -215,7 +211,7 @@ class DetectionAdmin(RoomAdmin):
         others = (
             detections_for(self.viewer(detection)).filter(individual=detection.individual_id).exclude(pk=detection.pk)
         )
-        return gallery(others.select_related("image__station").order_by("pk")[:_SHOWN])
+        return gallery(others.select_related("image__station", "image__survey").order_by("pk")[:_SHOWN])
 
     @display(description="Size")
     def size(self, detection: Detection) -> str:

@@ -72,7 +72,7 @@ class IndividualAdmin(RoomAdmin):
     fieldsets = (
         (None, {"fields": (("code_shown", "population"), "name", "declared", "notes")}),
         ("Photos", {"fields": ("photos_shown",)}),
-        ("History", {"fields": (("founder_link", "retired", "merged_link"), "created_at")}),
+        ("History", {"fields": (("founder_link", "created_at"), ("retired", "merged_link"))}),
     )
     readonly_fields = (
         "code_shown",
@@ -135,7 +135,11 @@ class IndividualAdmin(RoomAdmin):
 
     @display(description="Photos")
     def photos_shown(self, individual: Individual) -> str:
-        rows = detections_for(self.viewer(individual)).filter(individual=individual).select_related("image__station")
+        rows = (
+            detections_for(self.viewer(individual))
+            .filter(individual=individual)
+            .select_related("image__station", "image__survey")
+        )
         return gallery(rows.order_by("image__captured_at", "pk")[:_SHOWN])
 
     @display(description="Founding photo")

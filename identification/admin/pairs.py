@@ -8,6 +8,7 @@ from django import forms
 from django.contrib import admin
 from django.db.models import Q, QuerySet
 from django.http import HttpRequest, HttpResponse
+from django.utils.html import format_html
 from unfold.contrib.filters.admin import ChoicesDropdownFilter
 from unfold.decorators import display
 from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextInputWidget, UnfoldBooleanSwitchWidget
@@ -20,7 +21,7 @@ from ..services.decisions import decision_record, decision_undo
 from .base import RoomAdmin, ServiceForm, account, plural, rehearse
 from .confirm import ConfirmForm, ask, confirmed
 from .filters import survey_filter, yes_no_filter
-from .pictures import gallery, pair_picture
+from .pictures import clock, gallery, linked, pair_picture
 
 OF_PHOTO = ("image__survey__population", "image__station", "individual__population")
 
@@ -205,11 +206,11 @@ class MatchEdgeAdmin(PairsAdmin):
         "picture",
         "photos",
         "verdict_shown",
-        "probability",
+        "probability_shown",
         "provenance",
-        "same_individual",
+        "individuals",
         "version",
-        "updated_at",
+        "updated",
     )
     list_display_links = ("photos",)
     list_filter = (
@@ -243,13 +244,24 @@ class MatchEdgeAdmin(PairsAdmin):
             said = ("verdict_shown",)
         return [
             (None, {"fields": ("pair_shown", *said)}),
-            ("State", {"fields": (("probability", "provenance", "version", "updated_at"), "log")}),
+            ("State", {"fields": (("probability_shown", "provenance"), ("version", "updated"), "individuals", "log")}),
         ]
 
     def get_readonly_fields(self, request: HttpRequest, obj: MatchEdge | None = None) -> Any:
         if obj is None:
             return ()
-        return ("pair_shown", "verdict_shown", "probability", "provenance", "version", "updated_at", "log", "a", "b")
+        return (
+            "pair_shown",
+            "verdict_shown",
+            "probability_shown",
+            "provenance",
+            "version",
+            "updated",
+            "individuals",
+            "log",
+            "a",
+            "b",
+        )
 
     def formfield_for_foreignkey(self, db_field: Any, request: HttpRequest, **options: Any) -> Any:
         options["queryset"] = detections_for(account(request)).filter(
@@ -272,13 +284,22 @@ class MatchEdgeAdmin(PairsAdmin):
     def verdict_shown(self, edge: MatchEdge) -> str:
         return edge.get_verdict_display() or "undecided"
 
-    @display(description="One individual", boolean=True)
-    def same_individual(self, edge: MatchEdge) -> bool:
-        return edge.a.individual_id is not None and edge.a.individual_id == edge.b.individual_id
+    @display(description="Probability", ordering="probability")
+    def probability_shown(self, edge: MatchEdge) -> str:
+        return "–" if edge.probability is None else f"{edge.probability:.2f}"
+
+    @display(description="Updated", ordering="updated_at")
+    def updated(self, edge: MatchEdge) -> str:
+        return clock(edge.updated_at)
+
+    @display(description="Individuals")
+    def individuals(self, edge: MatchEdge) -> str:
+        ends = [linked("individual", end.individual_id, str(end.individual or "none")) for end in self.ends(edge)]
+        return ends[0] if edge.a.individual_id == edge.b.individual_id else format_html("{} – {}", *ends)
 
     @display(description="Pair")
     def pair_shown(self, edge: MatchEdge) -> str:
-        return gallery(self.ends(edge))
+        return gallery(self.ends(edge), large=True)
 
     @display(description="Decisions")
     def log(self, edge: MatchEdge) -> str:

@@ -22,7 +22,7 @@ from ..services.catalogue import places_shown
 from ..services.queue import work_requeue
 from .base import RoomAdmin, ServiceForm, account, plural
 from .filters import station_filter, survey_filter, yes_no_filter
-from .pictures import gallery, linked, photo_picture
+from .pictures import clock, gallery, linked, photo_picture, plain_clock
 
 _PLACES = ("source_path", "position")
 
@@ -68,11 +68,11 @@ class ImageAdmin(RoomAdmin):
         "name",
         "survey",
         "station_shown",
-        "captured_at",
+        "captured",
         "captured_source",
         "boxes",
         "state",
-        "has_person",
+        "people",
     )
     list_display_links = ("name",)
     list_filter = (
@@ -95,8 +95,8 @@ class ImageAdmin(RoomAdmin):
         "relative_path",
         "station_shown",
         "camera",
-        "event",
-        "captured_at",
+        "event_shown",
+        "captured",
         "captured_raw",
         "captured_source",
         "infrared",
@@ -130,7 +130,7 @@ class ImageAdmin(RoomAdmin):
 
     def get_fieldsets(self, request: HttpRequest, obj: Image | None = None) -> Any:
         shown = [
-            (None, {"fields": ("preview_shown", ("survey_link", "station_shown", "camera"), "relative_path")}),
+            (None, {"fields": ("preview_shown", ("survey_link", "station_shown"), "relative_path")}),
             (
                 "Boxes",
                 {
@@ -139,8 +139,8 @@ class ImageAdmin(RoomAdmin):
                     else ("boxes_shown",)
                 },
             ),
-            ("Time", {"fields": (("captured_at", "captured_source", "captured_raw"), ("event", "infrared"))}),
-            ("Processing", {"fields": ("state_shown", ("detector", "detector_note"), ("has_person", "flags"))}),
+            ("Time", {"fields": (("captured", "captured_source"), ("captured_raw", "event_shown"), "infrared")}),
+            ("Processing", {"fields": ("state_shown", "detector", "detector_note", ("has_person", "flags"))}),
             ("File", {"fields": (("format", "size"), "sha256", "exif_shown"), "classes": ["collapse"]}),
         ]
         if self._may_see_place(request, obj):
@@ -160,6 +160,22 @@ class ImageAdmin(RoomAdmin):
     @display(description="Station", ordering="station__code")
     def station_shown(self, image: Image) -> str:
         return f"{image.station.code} {image.camera}".strip() if image.station else "–"
+
+    @display(description="Captured", ordering="captured_at")
+    def captured(self, image: Image) -> str:
+        return clock(image.captured_at, image.survey.time_zone)
+
+    @display(description="Encounter event")
+    def event_shown(self, image: Image) -> str:
+        if image.event is None:
+            return "–"
+        return linked(
+            "encounterevent", image.event_id, f"{plain_clock(image.event.started_at, image.survey.time_zone)} on"
+        )
+
+    @display(description="People", ordering="has_person", label={"Person": "warning"})
+    def people(self, image: Image) -> str | None:
+        return "Person" if image.has_person else None
 
     @display(description="Boxes", ordering="box_count")
     def boxes(self, image: Any) -> int:
@@ -197,7 +213,7 @@ class ImageAdmin(RoomAdmin):
     @display(description="Boxes on it")
     def boxes_shown(self, image: Image) -> str:
         rows: QuerySet[Detection] = detections_for(self.viewer(image)).filter(image=image)
-        return gallery(rows.select_related("image__station").order_by("pk"))
+        return gallery(rows.select_related("image__station", "image__survey").order_by("pk"))
 
     @display(description="EXIF, without position")
     def exif_shown(self, image: Image) -> str:

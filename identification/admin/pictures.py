@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from datetime import datetime
+from zoneinfo import ZoneInfo
 
 from django.urls import reverse
 from django.utils.html import format_html, format_html_join
@@ -38,7 +40,31 @@ def _picture(kind: str, pk: int, name: str, link: str, large: bool) -> SafeStrin
     )
 
 
-def gallery(detections: Iterable[Detection]) -> SafeString:
+def views(detection: Detection) -> SafeString:
+    """The crop, the same without its background, and its edge map, each with its name."""
+    shown = [("crop", "Crop"), ("cutout", "Without background"), ("edges", "Edge map")]
+    figures = format_html_join(
+        "",
+        "<figure>{}<figcaption>{}</figcaption></figure>",
+        [(crop_picture(detection, large=True, kind=kind), title) for kind, title in shown],
+    )
+    return format_html('<div class="spotid-views">{}</div>', figures)
+
+
+def clock(moment: datetime | None, zone: str = "UTC") -> SafeString:
+    """A moment on one line, as the clock of the zone showed it."""
+    if moment is None:
+        return format_html('<span class="spotid-time">{}</span>', "unknown")
+    return format_html(
+        '<time class="spotid-time" datetime="{}">{}</time>', moment.isoformat(), plain_clock(moment, zone)
+    )
+
+
+def plain_clock(moment: datetime, zone: str = "UTC") -> str:
+    return f"{moment.astimezone(ZoneInfo(zone)):%Y-%m-%d %H:%M}"
+
+
+def gallery(detections: Iterable[Detection], *, large: bool = False) -> SafeString:
     """Crops side by side, each with its photo, station, time and flank and a link to its form."""
     rows = [
         (
@@ -46,7 +72,7 @@ def gallery(detections: Iterable[Detection]) -> SafeString:
             reverse("admin:identification_detection_change", args=[detection.pk]),
             detection.image.name,
             detection.image.station.code if detection.image.station else "no station",
-            f"{detection.image.captured_at:%Y-%m-%d %H:%M}" if detection.image.captured_at else "time unknown",
+            clock(detection.image.captured_at, detection.image.survey.time_zone),
             detection.get_flank_display(),
         )
         for detection in detections
@@ -58,7 +84,7 @@ def gallery(detections: Iterable[Detection]) -> SafeString:
         '<figure>{}<figcaption><a href="{}">{}</a><br>{} · {} · {}</figcaption></figure>',
         rows,
     )
-    return format_html('<div class="spotid-gallery">{}</div>', figures)
+    return format_html('<div class="spotid-gallery{}">{}</div>', " spotid-wide-gallery" if large else "", figures)
 
 
 def pair_picture(first: Detection, second: Detection) -> SafeString:

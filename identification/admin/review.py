@@ -18,7 +18,7 @@ from ..services.decisions import decision_undo
 from .base import ReadOnlyAdmin, account, plural
 from .filters import survey_filter, yes_no_filter
 from .pairs import OF_PHOTO, VERDICT_LABELS, PairsAdmin, candidates_seen
-from .pictures import linked, pair_picture
+from .pictures import clock, linked, pair_picture
 
 
 @admin.register(Candidate)
@@ -94,7 +94,7 @@ class DecisionAdmin(ReadOnlyAdmin):
 
     @display(description="When", ordering="created_at")
     def when(self, row: Decision) -> Any:
-        return row.created_at
+        return clock(row.created_at)
 
     @display(
         description="Verdict",

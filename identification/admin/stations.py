@@ -18,7 +18,7 @@ from ..presenting import grid_cell
 from ..services.catalogue import places_shown, station_update
 from .base import RoomAdmin, ServiceForm, account
 from .filters import survey_filter, yes_no_filter
-from .pictures import linked, photo_picture
+from .pictures import clock, linked, photo_picture
 
 
 class StationForm(ServiceForm):
@@ -89,8 +89,8 @@ class StationAdmin(RoomAdmin):
 @admin.register(EncounterEvent)
 class EncounterEventAdmin(RoomAdmin):
     related = ("survey", "station")
-    list_display = ("picture", "started_at", "ended_at", "station", "survey", "photos")
-    list_display_links = ("started_at",)
+    list_display = ("picture", "began", "ended", "station", "survey", "photos")
+    list_display_links = ("began",)
     list_filter = (survey_filter("survey"),)
     search_fields = ("station__code", "survey__name")
     date_hierarchy = "started_at"
@@ -118,6 +118,14 @@ class EncounterEventAdmin(RoomAdmin):
         return photo_picture(
             None if event.first_pk is None else Image(pk=event.first_pk, thumbnail="there", relative_path="")
         )
+
+    @display(description="Began", ordering="started_at")
+    def began(self, event: EncounterEvent) -> str:
+        return clock(event.started_at, event.survey.time_zone)
+
+    @display(description="Ended", ordering="ended_at")
+    def ended(self, event: EncounterEvent) -> str:
+        return clock(event.ended_at, event.survey.time_zone)
 
     @display(description="Photos", ordering="photos_n")
     def photos(self, event: Any) -> int:

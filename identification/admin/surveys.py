@@ -188,9 +188,9 @@ class SurveyAdmin(RoomAdmin):
                 "State",
                 {
                     "fields": (
-                        ("photos", "failed", "stations_count"),
-                        ("matching_shown", "matched_at"),
-                        "matching_error",
+                        ("photos", "failed"),
+                        ("stations_count", "matching_shown"),
+                        ("matched_at", "matching_error"),
                     )
                 },
             ),

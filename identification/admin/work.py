@@ -15,7 +15,7 @@ from ..permissions import Action, images_for, surveys_for
 from ..services.queue import work_requeue
 from .base import ReadOnlyAdmin, account, plural
 from .filters import survey_filter
-from .pictures import linked, photo_picture
+from .pictures import clock, linked, photo_picture
 
 STATE_LABELS = {"Done": "success", "Failed": "danger", "Set aside": "danger", "Working": "info", "Waiting": "warning"}
 
@@ -32,7 +32,7 @@ class WorkAdmin(ReadOnlyAdmin):
         "attempts",
         "reason_shown",
         "seconds_shown",
-        "finished_at",
+        "finished",
     )
     list_display_links = ("photo",)
     list_filter = (
@@ -75,6 +75,10 @@ class WorkAdmin(ReadOnlyAdmin):
     @display(description="Seconds", ordering="seconds")
     def seconds_shown(self, work: Work) -> str:
         return "–" if work.seconds is None else f"{work.seconds:.1f}"
+
+    @display(description="Finished", ordering="finished_at")
+    def finished(self, work: Work) -> str:
+        return clock(work.finished_at) if work.finished_at else "–"
 
     @admin.action(description="Process again", permissions=["ingest"])
     def retry(self, request: HttpRequest, chosen: QuerySet[Work]) -> None:

@@ -173,7 +173,7 @@ class TestDashboard:
         response = client.get(reverse("admin:index"))
         figures = {figure["title"]: figure["number"] for figure in response.context["figures"]}
         assert figures == {
-            "Surveys": 2, "Photos": 10, "Boxes of animals": 10, "Individuals": 4, "Decisions": 4, "Failed photos": 2,
+            "Surveys": 2, "Images": 10, "Animals detected": 10, "Individuals": 4, "Decisions": 4, "Failed images": 2,
         }  # fmt: skip
         assert "The file ends early." in response.content.decode()
 

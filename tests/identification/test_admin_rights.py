@@ -1,7 +1,5 @@
 """Being staff opens the door of the admin, and nothing behind it: rows and rights are those of the memberships."""
 
-import contextlib
-
 import pytest
 from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
 from django.urls import reverse
@@ -241,8 +239,9 @@ class TestPlaces:
         individual_declare(acting_user=None, detection=placed)
         staff("curator")
         assert act(client, "survey", "download_with_places", [survey]).get("Content-Type") != "application/zip"
-        with contextlib.closing(act(client, "survey", "download", [survey])) as response:
-            assert response["Content-Type"] == "application/zip"
+        response = act(client, "survey", "download", [survey])
+        assert response["Content-Type"] == "application/zip"
+        assert b"".join(response.streaming_content).startswith(b"PK")
 
 
 class TestMembers:
