@@ -21,6 +21,8 @@ from preprocessing.detection.background_model import (
 from preprocessing.types import ANIMAL, Box, DetectedBox, DetectionResult, GrayImage, Image
 
 __all__ = [
+    "DAY_CONFIG",
+    "INFRARED_CONFIG",
     "BackgroundConfig",
     "StationBackground",
     "StationBackgroundDetector",
@@ -58,23 +60,28 @@ class BackgroundConfig:
     thinnest: int = 5
 
 
+INFRARED_CONFIG = BackgroundConfig()
+DAY_CONFIG = BackgroundConfig(weak=2.0, strong=3.0, noise=10.0)
+"""By day leaves move and shade wanders, so more must differ before it counts."""
+
+
 class StationBackgroundDetector:
     """Boxes around whatever stands out from the station's background; it cannot tell animals from people or cars.
 
-    A background of fewer than `min_frames` frames finds nothing and says so.
+    A background of fewer than `min_frames` frames finds nothing and says so. `config` None takes the one of the mode.
     """
 
     name = NAME
 
     def __init__(
-        self, background: StationBackground, min_frames: int = 5, config: BackgroundConfig = BackgroundConfig()
+        self, background: StationBackground, min_frames: int = 3, config: BackgroundConfig | None = None
     ) -> None:
         self.background = background
         self.min_frames = min_frames
-        self.config = config
-        self.version = f"{NAME}/1/{WORK_WIDTH}px"
+        self.config = config or (DAY_CONFIG if background.mode == "day" else INFRARED_CONFIG)
+        self.version = f"{NAME}/2/{WORK_WIDTH}px"
         around = np.asarray(cv2.GaussianBlur(background.spread, (0, 0), 2 * PATCH_SIGMA), dtype=np.float32)
-        self._tolerance = np.maximum(background.spread, around) + config.noise
+        self._tolerance = np.maximum(background.spread, around) + self.config.noise
 
     def detect(self, image: Image) -> DetectionResult:
         """Boxes in pixels of `image` (RGB uint8 H×W×3), most confident first."""
@@ -99,13 +106,14 @@ class StationBackgroundDetector:
         """Difference from the background over what this pixel usually varies by; H×W at the working width."""
         background = self.background
         frame = illumination_matched(reduced(image, background.spread.shape).astype(np.float32), background.scene)
+        strips = np.r_[0 : background.top, len(frame) - background.bottom : len(frame)]
+        frame[strips] = background.scene[strips]
         # Light that changed over a wide part (sun, fog, a weaker flash) is taken out; clipping keeps animals from it.
         wide = cv2.blur(np.clip(frame - background.scene, -12, 12), (WORK_WIDTH // 3, WORK_WIDTH // 3))
-        score = patch_difference(frame - wide, background.scene) / self._tolerance
+        score = patch_difference(frame - wide, background.scene, background.mode) / self._tolerance
         # Wind and moving shadows raise the score all over; an animal hardly fills more than a third of the frame.
         score = score / max(1.0, float(np.percentile(score, self.config.quiet_percentile)))
-        score[: background.top] = 0
-        score[score.shape[0] - background.bottom :] = 0
+        score[strips] = 0
         return score.astype(np.float32)
 
     def _foreground(self, score: NDArray[np.float32]) -> GrayImage:

@@ -24,6 +24,10 @@ MAX_FRAMES = 30
 PATCH_SIGMA = 3.0
 _TWINS = 0.1
 _QUIET = 0.35
+_LIGHT_SIGMA = 8.0
+_GAINS = (0.4, 2.5)
+_OFFSET = 10.0
+_FLAT_VARIANCE = 20.0
 _MAD_TO_SIGMA = 1.4826  # for normally distributed values (Rousseeuw and Croux 1993)
 _FORMAT = 1
 _STRIP_SEARCH = 0.14
@@ -124,18 +128,43 @@ def build_background(
     median = np.median(stack, axis=0).astype(np.float32)
     top, bottom = information_strips(median)
     stack = np.stack([illumination_matched(frame, median) for frame in stack])
-    scene, spread = _consensus(stack, progress)
+    scene, spread = _consensus(stack, cast(Mode, mode), progress)
     return StationBackground(cast(Mode, mode), scene, spread, len(stack), top, bottom)
 
 
-def patch_difference(one: NDArray[np.float32], other: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Mean absolute difference of the patches around each pixel of two float32 H×W×3 images; float32 H×W."""
-    difference = np.abs(one - other).mean(axis=2)
+def patch_difference(frame: NDArray[np.float32], scene: NDArray[np.float32], mode: Mode) -> NDArray[np.float32]:
+    """Mean absolute difference of the patches around each pixel of two float32 H×W×3 images; float32 H×W.
+
+    By day, sun and shade may have multiplied the scene's patch by a gain (within _GAINS) and shifted it by a few grey
+    levels: what the best such change explains is no difference. Ground in a new shadow keeps its texture, a coat has
+    another.
+    """
+    if mode == "day":
+        scene = _relit(scene, frame)
+    difference = np.abs(frame - scene).mean(axis=2)
     return np.asarray(cv2.GaussianBlur(difference, (0, 0), PATCH_SIGMA), dtype=np.float32)
 
 
+def _relit(scene: NDArray[np.float32], frame: NDArray[np.float32]) -> NDArray[np.float32]:
+    """The scene under the frame's light: per pixel, the line that maps the patch around it onto the frame's, within
+    limits."""
+    scene_gray, frame_gray = scene.mean(axis=2), frame.mean(axis=2)
+    scene_mean, frame_mean = _local_mean(scene_gray), _local_mean(frame_gray)
+    together = _local_mean(scene_gray * frame_gray) - scene_mean * frame_mean
+    alone = _local_mean(scene_gray * scene_gray) - scene_mean * scene_mean
+    # A flat patch tells nothing of the gain: it is pulled to the ratio of the means, which a shadow keeps.
+    ratio = frame_mean / np.maximum(scene_mean, 8.0)
+    gain = np.clip((together + _FLAT_VARIANCE * ratio) / (alone + _FLAT_VARIANCE), *_GAINS)[:, :, None]
+    offset = np.clip(_local_mean(frame) - gain * _local_mean(scene), -_OFFSET, _OFFSET)
+    return np.asarray(gain * scene + offset, dtype=np.float32)
+
+
+def _local_mean(values: NDArray[np.float32]) -> NDArray[np.float32]:
+    return np.asarray(cv2.GaussianBlur(values, (0, 0), _LIGHT_SIGMA * values.shape[1] / WORK_WIDTH), dtype=np.float32)
+
+
 def _consensus(
-    stack: NDArray[np.float32], progress: Callable[[int, int, str], None] | None
+    stack: NDArray[np.float32], mode: Mode, progress: Callable[[int, int, str], None] | None
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Scene and spread of frames n×H×W×3: at each pixel, the frame whose patch finds its nearest twins, and those
     twins."""
@@ -146,7 +175,7 @@ def _consensus(
     apart = np.zeros((count, count, height // 2, width // 2), np.float16)
     for one in range(count):
         for other in range(one):
-            apart[one, other] = apart[other, one] = patch_difference(half[one], half[other])
+            apart[one, other] = apart[other, one] = patch_difference(half[one], half[other], mode)
         if progress is not None:
             progress(one + 1, count, "Station background")
     twins = max(1, math.ceil(_TWINS * (count - 1)))
@@ -157,7 +186,7 @@ def _consensus(
     member = (to_best <= closest * 1.25 + 0.5).astype(np.float32)
     # Twins are the most alike of all: what a quiet frame differs by is somewhat more, at most what animals would.
     quiet = np.sort(to_best, axis=0)[max(1, round(_QUIET * (count - 1)))]
-    spread = np.minimum(quiet, 2 * closest + 1)
+    spread = np.minimum(quiet, 1.3 * closest + 1)
     member = np.stack([np.asarray(cv2.resize(one, (width, height))) for one in member])
     scene = (stack * member[..., None]).sum(axis=0) / np.maximum(member.sum(axis=0), 1e-6)[..., None]
     return scene.astype(np.float32), np.asarray(cv2.resize(spread, (width, height)), dtype=np.float32)

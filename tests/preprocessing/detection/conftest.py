@@ -11,7 +11,7 @@ Prediction = tuple[float, float, float, float, int]
 
 
 def write_detector(path: Path, names: Sequence[str], predictions: Sequence[Prediction], size: int = 64) -> Path:
-    """ONNX in ultralytics' layout, output 1×(4 + classes)×predictions; the confidence is the mean of the red channel."""
+    """ONNX in ultralytics' layout, output 1×(4 + classes)×predictions; confidence is the mean of the red channel."""
     from onnx import TensorProto, helper, numpy_helper, save
 
     boxes = np.zeros((1, 4 + len(names), len(predictions)), np.float32)

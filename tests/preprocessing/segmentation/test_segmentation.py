@@ -182,7 +182,7 @@ def test_yolo_masks_of_a_real_bear(shared_data: Path, tmp_path: Path) -> None:
 
 @pytest.mark.shared_data
 def test_grabcut_keeps_the_flank_of_real_leopards(shared_data: Path) -> None:
-    """The edges of the original's maps lie on the animal: most must be inside the mask, and not by taking everything."""
+    """The edges of the original's maps lie on the animal: most must be inside the mask, which takes not everything."""
     folder = shared_data / "spotid"
     paths = sorted((folder / "crops").rglob("*.jpg"))[::6]
     inside, covered = [], []
