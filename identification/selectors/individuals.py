@@ -176,17 +176,23 @@ def _history(individual: Individual, readable: set[int]) -> list[HistoryLine]:
         lines.append(HistoryLine(entry.created_at, _who(entry.acting_user), what))
     decisions = (
         Decision.objects.filter(edge__a__in=readable, edge__b__in=readable)
-        .select_related("acting_user", "edge__a__image", "edge__b__image", "undoes")
+        .select_related("acting_user", "edge__a__image__station", "edge__b__image__station", "undoes")
         .order_by("-pk")[:HISTORY_SHOWN]
     )
     for decision in decisions:
-        pair = f"{decision.edge.a.image.name} and {decision.edge.b.image.name}"
+        pair = f"{_where(decision.edge.a)} and {_where(decision.edge.b)}"
         if decision.undoes is not None:
             what = f"took back “{decision.undoes.get_verdict_display()}” on {pair}"
         else:
             what = f"said “{decision.get_verdict_display()}” of {pair}"
         lines.append(HistoryLine(decision.created_at, _who(decision.acting_user), what))
     return sorted(lines, key=lambda line: line.when, reverse=True)[:HISTORY_SHOWN]
+
+
+def _where(detection: Detection) -> str:
+    """Station and file name: cameras number their files alike."""
+    image = detection.image
+    return " ".join(filter(None, [image.station.code if image.station else "", image.camera, image.name]))
 
 
 def declaration_of(individual: Individual) -> AuditEntry | None:

@@ -7,8 +7,10 @@ from django.test import Client
 from django.urls import reverse
 
 from identification.models import (
+    Candidate,
     Decision,
     Detection,
+    EmbeddingModel,
     Flank,
     Individual,
     MatchEdge,
@@ -63,7 +65,7 @@ def test_the_first_photo_is_shown_beside_its_best_candidate(reviewed) -> None:
     assert shown(response) == (animals[0][0].pk, animals[0][1].pk)
     text = response.content.decode()
     assert "93 %" in text and "probably the same animal" in text
-    assert "55 spots agree" in text
+    assert "55 points agree" in text
     assert "1 hour apart" in text
 
 
@@ -231,6 +233,23 @@ def test_a_pair_with_a_photo_of_a_survey_that_is_not_hers_to_decide_is_not_there
     assert foreign.pk not in {offer.detection.pk for offer in page(client, survey).context["state"].offers}
     user.memberships.filter(survey=neighbour).update(role=Role.REVIEWER)
     assert decide(client, survey, animals[0][0], foreign, "match").status_code == 302
+
+
+def test_the_similarity_of_vectors_is_told_only_where_it_says_something(reviewed) -> None:
+    client, _, survey, _ = reviewed
+    Candidate.objects.update(similarity=0.87)
+    model = EmbeddingModel.objects.create(
+        name="net",
+        architecture="net",
+        dimension=4,
+        weights_file="net",
+        checksum="0" * 64,
+        state="active",
+        trained=False,
+    )
+    assert "0.87" not in page(client, survey).content.decode()
+    EmbeddingModel.objects.filter(pk=model.pk).update(trained=True)
+    assert "similarity 0.87" in page(client, survey).content.decode()
 
 
 def test_photos_of_a_foreign_survey_are_not_among_what_follows(reviewed) -> None:
