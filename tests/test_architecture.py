@@ -20,7 +20,7 @@ STOREYS = [
     {"selectors", "inference"},
     {"permissions"},
     {"matching", "models"},
-    {"errors", "apps", "checks", "migrations", "presenting"},
+    {"errors", "apps", "checks", "migrations", "presenting", "spreadsheets"},
 ]
 
 

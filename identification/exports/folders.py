@@ -9,6 +9,8 @@ from collections.abc import Hashable, Iterable, Mapping, Sequence
 from pathlib import PurePosixPath
 from typing import TypeVar
 
+from ..spreadsheets import neutralise
+
 K = TypeVar("K", bound=Hashable)
 
 NOUN = "leopard"
@@ -22,18 +24,6 @@ _NOT_IN_NAMES = re.compile(r'[<>:"/\\|?*]')
 _RESERVED = re.compile(r"(con|prn|aux|nul|conin\$|conout\$|com[0-9¹²³]|lpt[0-9¹²³])\s*(\.|$)", re.IGNORECASE)
 _HIDDEN = frozenset({"Cc", "Cf", "Zl", "Zp"})
 _OURS = frozenset({CSV_NAME, MANIFEST_NAME})
-# What a spreadsheet takes for the start of a formula (OWASP: CSV injection), the full-width forms included.
-_FORMULA = re.compile(r"^'*[=+\-@\t\r\n＝＋－＠]")
-
-
-def neutralise(cell: str) -> str:
-    """A text that no spreadsheet runs: what begins like a formula gets a leading apostrophe. `restore` takes it off."""
-    return f"'{cell}" if _FORMULA.match(cell) else cell
-
-
-def restore(cell: str) -> str:
-    """The inverse of `neutralise`."""
-    return cell[1:] if cell.startswith("'") and _FORMULA.match(cell) else cell
 
 
 def visible(text: str) -> str:

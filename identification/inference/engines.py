@@ -75,14 +75,19 @@ def _weights(name: str) -> tuple[Path, str] | str:
     given_up = _given_up.get(name)
     if given_up is not None and time.monotonic() - given_up[0] < _RETRY_DOWNLOAD_SECONDS:
         return given_up[1]
+    # The note is read by everybody who sees the survey; where the folder is on this server is in the log only.
+    note = (
+        f"{source.filename} is not installed. It is at {source.url}; put it into the weights folder of SpotID's home "
+        "and register it, or fetch it with the command `weights`."
+    )
     if settings.SPOTID_OFFLINE:
-        return f"{source.filename} is not in {folder} and SPOTID_OFFLINE forbids fetching it from {source.url}."
+        return note
     try:
         fetched = fetch(source, folder, timeout=10)
     except WeightsError as error:
         logger.warning("%s", error)
-        _given_up[name] = (time.monotonic(), str(error))
-        return str(error)
+        _given_up[name] = (time.monotonic(), note)
+        return note
     logger.info("%s", fetched.explanation)
     return fetched.path, fetched.sha256
 

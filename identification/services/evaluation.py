@@ -14,6 +14,7 @@ from ..errors import SpotIDError
 from ..inference import engines
 from ..inference.ranking import rank_photos, report
 from ..models import Survey, Work
+from ..spreadsheets import restore
 from .matching_run import load_coats
 
 Progress = Callable[[int, int, str], None]
@@ -67,5 +68,5 @@ def _from_table(path: Path, images: list[tuple[int, str]]) -> dict[int, str]:
     found: dict[str, set[str]] = defaultdict(set)
     for row in list(csv.reader(text.splitlines(), dialect))[1:]:
         if len(row) >= 2 and row[0].strip() and row[1].strip():
-            found[row[0].strip().removeprefix("./")].add(row[1].strip())
+            found[restore(row[0]).strip().removeprefix("./")].add(restore(row[1]).strip())
     return {pk: min(found[name]) for pk, name in images if len(found.get(name, ())) == 1}

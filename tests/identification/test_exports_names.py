@@ -11,12 +11,11 @@ from identification.exports.folders import (
     csv_line,
     folder_names,
     keep_apart,
-    neutralise,
     photo_names,
-    restore,
     safe_file_name,
     safe_name,
 )
+from identification.spreadsheets import neutralise, restore
 
 
 def test_no_individuals_have_no_folders():
