@@ -12,7 +12,6 @@ from django.utils.http import parse_etags
 from django.views.decorators.http import require_safe
 
 from ..exports.placeless import without_places
-from ..inference.photos import openable_path
 from ..models import Image
 from ..permissions import Action, detections_for, images_for, may
 from ..services.media import media_path
@@ -54,6 +53,8 @@ def _original(request: HttpRequest, image: Image) -> HttpResponseBase:
 
     A format that cannot be cleaned so is answered with the preview.
     """
+    from ..inference.photos import openable_path  # the web process reaches engines only when it must
+
     user = account(request)
     if not may(user, Action.SEE_ORIGINAL, image.survey):
         raise Http404("Originals are for curators.")
