@@ -2,6 +2,7 @@
 
     python3 spotid.py bench default_calibration [--surveys N] [--photos N] [--work DIR] [--write] [--check DIR …]
 
+Crops and their masks are made as the pipeline makes them without weights: GrabCut within the box.
 A pair of the fit is a query and one of its five best candidates by verification weight, as the review page shows them;
 pairs of one event are left out, because near-duplicates would make the rest look too good. The share of right pairs
 among them is the prior. --write replaces modelzoo/default_calibration.py.
@@ -13,7 +14,7 @@ import csv
 import json
 import sys
 import tempfile
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,10 @@ from numpy.typing import NDArray
 
 from modelzoo.calibration import Calibration, Evidence, fit
 from modelzoo.local import LocalConfig, LocalFeatures, extract, verify
+from modelzoo.local.verify import FrameBox
 from modelzoo.synthetic import SurveyPlan, write_survey
+from preprocessing.segmentation.grabcut import GrabCutSegmenter
+from preprocessing.types import Box
 
 ROOT = Path(__file__).resolve().parents[1]
 FIRST_SEED = 101
@@ -34,8 +38,19 @@ CANDIDATES = 5
 Pair = tuple[Evidence, bool]
 
 
-def synthetic_crops(survey: int, photos: int, work: Path) -> list[tuple[NDArray[np.uint8], str, str]]:
-    """(crop, flank identity, event) of one survey; boxes are shaken as a detector's would be."""
+@dataclass(frozen=True)
+class Seen:
+    """A crop of a photo, who it shows, and, in a survey, where it came from."""
+
+    crop: NDArray[np.uint8]
+    label: str
+    event: str = ""
+    camera: str = ""
+    box: FrameBox = (0.0, 0.0, 1.0, 1.0)
+
+
+def synthetic_crops(survey: int, photos: int, work: Path) -> list[Seen]:
+    """The animals of one survey; boxes are shaken as a detector's would be."""
     plan = SurveyPlan(
         seed=FIRST_SEED + survey,
         individuals=max(3, round(photos * 0.19)),
@@ -43,8 +58,8 @@ def synthetic_crops(survey: int, photos: int, work: Path) -> list[tuple[NDArray[
         stations=6,
         empty_fraction=0.0,
     )
-    root = work / f"survey{plan.seed}"
-    truth = write_survey(plan, root, workers=1, truth=work / f"truth{plan.seed}.csv")
+    root = work / f"survey{plan.seed}-{photos}"
+    truth = write_survey(plan, root, workers=1, truth=work / f"truth{plan.seed}-{photos}.csv")
     shake = np.random.default_rng(plan.seed)
     crops = []
     with truth.open(newline="", encoding="utf-8") as stream:
@@ -59,28 +74,37 @@ def synthetic_crops(survey: int, photos: int, work: Path) -> list[tuple[NDArray[
             x2, y2 = np.minimum(box[2:], [image.shape[1], image.shape[0]]).astype(int)
             if min(x2 - x1, y2 - y1) >= 16:
                 label = f"{row['individual']} {row['flank']}"
-                crops.append((np.ascontiguousarray(image[y1:y2, x1:x2]), label, row["event"]))
+                crop = np.ascontiguousarray(image[y1:y2, x1:x2])
+                place = (float(x1), float(y1), float(x2), float(y2))
+                crops.append(Seen(crop, label, row["event"], f"{row['station']} {row['camera']}", place))
     return crops
 
 
-def candidate_pairs(
-    features: list[LocalFeatures], labels: list[str], events: list[str] | None, config: LocalConfig
-) -> list[Pair]:
+def masked_features(crop: NDArray[np.uint8], config: LocalConfig) -> LocalFeatures:
+    height, width = crop.shape[:2]
+    mask = GrabCutSegmenter().segment(crop, Box(0.0, 0.0, float(width), float(height)), None).mask
+    return extract(crop, mask, config)
+
+
+def candidate_pairs(seen: list[Seen], config: LocalConfig) -> list[Pair]:
     """Every query with its five best candidates of other events, and whether they are right."""
-    n = len(features)
+    n = len(seen)
+    features = [masked_features(s.crop, config) for s in seen]
     found: dict[tuple[int, int], Evidence] = {}
     weight = np.full((n, n), -1.0)
     for i in range(n):
         for j in range(i + 1, n):
-            if events is not None and events[i] == events[j]:
+            a, b = seen[i], seen[j]
+            if a.event and a.event == b.event:
                 continue
-            v = verify(features[i], features[j], config)
+            scenery = (a.box, b.box) if a.camera and a.camera == b.camera else None
+            v = verify(features[i], features[j], config, scenery)
             weight[i, j] = weight[j, i] = v.weight
             found[i, j] = Evidence(v.inliers, v.matches, len(features[i]), len(features[j]), weight=v.weight)
     pairs = []
     for i in range(n):
         order = [j for j in np.argsort(-weight[i], kind="stable").tolist() if weight[i, j] >= 0][:CANDIDATES]
-        pairs += [(found[min(i, j), max(i, j)], labels[i] == labels[j]) for j in order]
+        pairs += [(found[min(i, j), max(i, j)], seen[i].label == seen[j].label) for j in order]
     return pairs
 
 
@@ -136,14 +160,12 @@ def write_constants(calibration: Calibration, command: str, pairs: int, right: f
 
 
 def real_pairs(folder: Path, sample: int | None, config: LocalConfig) -> list[Pair]:
-    photos = photos_below(folder, sample)
-    features = [extract(read(path), None, config) for path, _ in photos]
-    return candidate_pairs(features, [label for _, label in photos], None, config)
+    return candidate_pairs([Seen(read(path), label) for path, label in photos_below(folder, sample)], config)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--surveys", type=int, default=5, help="synthetic surveys (5); the last is held out of the fit")
+    parser.add_argument("--surveys", type=int, default=4, help="synthetic surveys (4); the last is held out of the fit")
     parser.add_argument("--photos", type=int, default=64, help="photos of each survey (64)")
     parser.add_argument("--work", type=Path, help="keep the rendered surveys here and use those that are there")
     parser.add_argument("--write", action="store_true", help="replace the shipped coefficients")
@@ -156,11 +178,9 @@ def main() -> None:
     cv2.setNumThreads(1)
     config = LocalConfig()
     with tempfile.TemporaryDirectory() as scratch:
-        groups = []
-        for survey in range(arguments.surveys):
-            crops = synthetic_crops(survey, arguments.photos, arguments.work or Path(scratch))
-            features = [extract(crop, None, config) for crop, _, _ in crops]
-            groups.append(candidate_pairs(features, [c[1] for c in crops], [c[2] for c in crops], config))
+        work = arguments.work or Path(scratch)
+        surveys = range(arguments.surveys)
+        groups = [candidate_pairs(synthetic_crops(survey, arguments.photos, work), config) for survey in surveys]
     fitting = [pair for group in groups[:-1] for pair in group]
     start = replace(Calibration.default(), usual_weight=usual_weight(fitting))
     version = f"synthetic-{config.version}"

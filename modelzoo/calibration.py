@@ -1,7 +1,9 @@
 """From what two detections share to the probability that they show the same individual, and to one score for ranking.
 
-A logistic regression on few features, so that it can be read, and fitted anew from a population's own decisions. The
-coefficients that ship were fitted on synthetic coats (``default_calibration.py``), never on real photos.
+A logistic regression on the weight of the geometric inliers, and on the similarity of trained embeddings, so that it
+can be read and fitted anew from a population's own decisions. With the count or the share of inliers beside the weight,
+nyala ranked worse and tigers alike, so those are left out. The coefficients that ship were fitted on synthetic coats
+(``default_calibration.py``), never on real photos.
 """
 
 import json
@@ -53,27 +55,25 @@ class Evidence:
 class Calibration:
     """Frozen coefficients of the log-odds.
 
-    All slopes are at least 0, so that more inliers, a larger weight, fewer matches that geometry refuses, or a larger
-    similarity never lower a score. usual_weight: weight per inlier taken where none is known. The similarity of an
+    The slopes are at least 0, so that more inliers or a larger similarity never lower a score. weight: slope of
+    log(1 + ``Evidence.weight``). usual_weight: weight per inlier taken where none is known. The similarity of an
     untrained network is never counted.
     """
 
     intercept: float
-    inliers: float
     weight: float
-    share: float
     similarity: float
     similarity_centre: float
     usual_weight: float
     version: str
 
-    FITTED: ClassVar[tuple[str, ...]] = ("intercept", "inliers", "weight", "share")
+    FITTED: ClassVar[tuple[str, ...]] = ("intercept", "weight")
 
     def __post_init__(self) -> None:
         numbers = [v for v in asdict(self).values() if not isinstance(v, str)]
         if not all(math.isfinite(v) for v in numbers):
             raise ValueError("coefficients are finite")
-        if min(self.inliers, self.weight, self.share, self.similarity, self.usual_weight) < 0:
+        if min(self.weight, self.similarity, self.usual_weight) < 0:
             raise ValueError("slopes are at least 0: more evidence must not lower the probability")
 
     @classmethod
@@ -81,15 +81,13 @@ class Calibration:
         """The shipped coefficients."""
         return cls.from_dict(shipped.COEFFICIENTS)
 
-    def features(self, evidence: Evidence) -> tuple[float, float, float]:
-        """What the first three slopes multiply: log(1 + inliers), log(1 + weight), inliers/(matches + 1)."""
-        weight = evidence.inliers * self.usual_weight if evidence.weight is None else evidence.weight
-        return math.log1p(evidence.inliers), math.log1p(weight), evidence.inliers / (evidence.matches + 1.0)
+    def log_weight(self, evidence: Evidence) -> float:
+        """What the slope ``weight`` multiplies."""
+        return math.log1p(evidence.inliers * self.usual_weight if evidence.weight is None else evidence.weight)
 
     def score(self, evidence: Evidence) -> float:
         """Log-odds: for ranking, any real number, higher is more alike."""
-        inliers, weight, share = self.features(evidence)
-        value = self.intercept + self.inliers * inliers + self.weight * weight + self.share * share
+        value = self.intercept + self.weight * self.log_weight(evidence)
         if evidence.counted_similarity is not None:
             value += self.similarity * (evidence.counted_similarity - self.similarity_centre)
         return value
@@ -134,7 +132,7 @@ def fit(evidence: Sequence[Evidence], same: Sequence[bool], start: Calibration, 
     similarities = [e.counted_similarity for e in evidence]
     known = [v for v in similarities if v is not None]
     with_similarity = len(known) == len(evidence)
-    columns = np.array([[1.0, *start.features(e)] for e in evidence])
+    columns = np.array([[1.0, start.log_weight(e)] for e in evidence])
     offset = np.zeros(len(evidence))
     if with_similarity:
         columns = np.column_stack([columns, np.array(known) - start.similarity_centre])

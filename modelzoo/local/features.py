@@ -38,7 +38,7 @@ class LocalConfig:
     longest_side bounds it. upright: descriptors are taken along the picture's axes instead of the keypoint's own
     direction, because camera-trap animals stand on the ground. mask_dilation: as a share of the longest side. ratio:
     largest mean of the ratios of distances in both directions. tolerance: in place, as a share of the longest side.
-    scale_tolerance: in octaves. rotation_tolerance, max_rotation: degrees.
+    scale_tolerance: in octaves. rotation_tolerance, max_rotation: degrees. scenery_tolerance: share of the boxes' side.
     """
 
     mean_side: int = 325
@@ -59,6 +59,7 @@ class LocalConfig:
     max_scale_change: float = 3.0
     max_rotation: float = 60.0
     min_inliers: int = 3
+    scenery_tolerance: float = 0.01
 
     @property
     def version(self) -> str:

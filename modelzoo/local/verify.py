@@ -17,6 +17,9 @@ from .features import LocalConfig, LocalFeatures
 _PAIRED_MATCHES = 24
 _REFINEMENTS = 2
 
+FrameBox = tuple[float, float, float, float]
+"""x1, y1, x2, y2 of a crop in pixels of the photo it was cut from."""
+
 
 @dataclass(frozen=True, eq=False)
 class Verification:
@@ -51,9 +54,18 @@ class _Matched:
     weights: NDArray[np.float32]
 
 
-def verify(a: LocalFeatures, b: LocalFeatures, config: LocalConfig) -> Verification:
-    """Matches two crops and keeps what one similarity transform explains. Deterministic; never raises on few points."""
+def verify(
+    a: LocalFeatures, b: LocalFeatures, config: LocalConfig, same_camera: tuple[FrameBox, FrameBox] | None = None
+) -> Verification:
+    """Matches two crops and keeps what one similarity transform explains. Deterministic; never raises on few points.
+
+    same_camera: where both crops lay, when one fixed camera took both photos at different events. What then matches in
+    the same place of the frame is scenery behind the animals, and is left out.
+    """
     pairs, weights = tentative_matches(a, b, config)
+    if same_camera is not None:
+        moved = ~_in_place(a, b, pairs, same_camera, config)
+        pairs, weights = pairs[moved], weights[moved]
     if len(pairs) < config.min_inliers:
         return Verification.none(len(pairs))
     return fit(a, b, pairs, weights, config)
@@ -85,6 +97,18 @@ def tentative_matches(
     weights = 1.0 - (forth + back) / 2.0
     kept = weights > 1.0 - config.ratio
     return np.stack([rows[kept], columns[kept]], axis=1), weights[kept].astype(np.float32)
+
+
+def _in_place(
+    a: LocalFeatures, b: LocalFeatures, pairs: NDArray[np.int64], boxes: tuple[FrameBox, FrameBox], config: LocalConfig
+) -> NDArray[np.bool_]:
+    """Which matches join the same place of the frame."""
+    places = []
+    for features, column, (x1, y1, x2, y2) in ((a, 0, boxes[0]), (b, 1, boxes[1])):
+        places.append(features.points[pairs[:, column], :2] * (x2 - x1, y2 - y1) + (x1, y1))
+    side = max(max(x2 - x1, y2 - y1) for x1, y1, x2, y2 in boxes)
+    distance = np.hypot(*(places[0] - places[1]).T)
+    return np.asarray(distance < config.scenery_tolerance * side)
 
 
 def fit(

@@ -37,8 +37,6 @@ def test_more_evidence_never_lowers_the_score():
         assert scores[-1] > scores[0]
     by_weight = [DEFAULT.score(evidence(8, 40, weight=w / 10)) for w in range(30)]
     assert by_weight == sorted(by_weight)
-    refused = [DEFAULT.score(evidence(8, m)) for m in range(8, 60)]
-    assert refused == sorted(refused, reverse=True)
 
 
 def test_similarity_counts_only_when_the_embedding_is_trained():
@@ -66,7 +64,7 @@ def test_a_calibration_survives_json():
     assert Calibration.from_json(DEFAULT.to_json()) == DEFAULT
 
 
-@pytest.mark.parametrize("change", [{"inliers": -0.1}, {"intercept": math.nan}, {"weight": math.inf}])
+@pytest.mark.parametrize("change", [{"weight": -0.1}, {"intercept": math.nan}, {"weight": math.inf}])
 def test_impossible_coefficients_are_refused(change):
     with pytest.raises(ValueError):
         Calibration.from_dict(DEFAULT.to_dict() | change)
@@ -76,7 +74,7 @@ def test_missing_and_unknown_coefficients_are_refused():
     values = DEFAULT.to_dict()
     with pytest.raises(ValueError, match="exactly"):
         Calibration.from_dict(values | {"colour": 1.0})
-    values.pop("share")
+    values.pop("weight")
     with pytest.raises(ValueError, match="exactly"):
         Calibration.from_dict(values)
     with pytest.raises(ValueError, match="JSON object"):
@@ -98,7 +96,7 @@ def drawn_pairs(truth: Calibration, n: int) -> tuple[list[Evidence], list[bool]]
 
 
 def test_fit_finds_the_probabilities_that_the_pairs_were_drawn_with():
-    truth = Calibration(-3.0, 0.5, 0.8, 1.5, 2.0, 0.2, 0.25, "truth")
+    truth = Calibration(-3.0, 1.4, 2.0, 0.2, 0.25, "truth")
     pairs, same = drawn_pairs(truth, 6000)
     found = fit(pairs, same, DEFAULT, "found")
     assert found.version == "found"
@@ -108,10 +106,9 @@ def test_fit_finds_the_probabilities_that_the_pairs_were_drawn_with():
 
 
 def test_fit_never_learns_that_more_evidence_is_worse():
-    pairs = [evidence(i % 20, 20, weight=0.1) for i in range(200)]
+    pairs = [evidence(i % 20, 20, weight=0.2 * (i % 20)) for i in range(200)]
     found = fit(pairs, [p.inliers < 10 for p in pairs], DEFAULT, "odd")
-    assert found.inliers == 0.0
-    assert found.share == 0.0
+    assert found.weight == 0.0
     assert found.similarity == DEFAULT.similarity
 
 

@@ -119,6 +119,31 @@ def test_a_bent_body_still_matches():
     assert verify(features(points, raw), features(there, noisy(raw)), CONFIG).inliers >= 70
 
 
+def test_scenery_behind_a_fixed_camera_is_left_out():
+    """40 keypoints of the coat moved on; 40 of the ground stayed in the frame though the boxes differ."""
+    coat, coat_raw = keypoints(40, seed=1)
+    ground, ground_raw = keypoints(40, seed=2)
+    here, there = (100.0, 50.0, 580.0, 290.0), (130.0, 40.0, 610.0, 280.0)
+    moved_ground = ground.copy()
+    moved_ground[:, :2] += np.array(here[:2]) - np.array(there[:2])
+    a = features(np.concatenate([coat, ground]), np.concatenate([coat_raw, ground_raw]))
+    b = features(
+        np.concatenate([moved(coat, 0.9, 6.0, (30.0, 20.0)), moved_ground]),
+        noisy(np.concatenate([coat_raw, ground_raw])),
+    )
+    found = verify(a, b, CONFIG, same_camera=(here, there))
+    assert found.matches == 40
+    assert set(found.pairs[:, 0].tolist()) == set(range(40))
+    ground_alone = features(ground, ground_raw), features(moved_ground, noisy(ground_raw))
+    assert verify(*ground_alone, CONFIG).inliers == 40
+    assert verify(*ground_alone, CONFIG, same_camera=(here, there)).inliers == 0
+
+
+def test_same_camera_boxes_do_no_harm_to_empty_features():
+    boxes = ((0.0, 0.0, 1.0, 1.0), (0.0, 0.0, 1.0, 1.0))
+    assert verify(LocalFeatures.empty(), features(*keypoints(9)), CONFIG, boxes).inliers == 0
+
+
 def test_exchanging_the_two_gives_the_same_matches():
     points, raw = keypoints(120)
     there = moved(points, 0.9, 8.0, (3.0, 2.0))
