@@ -60,6 +60,7 @@ class ImageRejected(Exception):
     """A file that cannot be used: `code` for programs, `message` for people, saying what to do."""
 
     def __init__(self, code: str, detail: str = "") -> None:
+        detail = " ".join(detail.split())[:120]
         self.code = code
         self.message = f"{_MESSAGES[code]} ({detail})" if detail else _MESSAGES[code]
         super().__init__(self.message)
@@ -96,6 +97,14 @@ class OpenedImage:
         return 1 if self.image.format == "TIFF" else self.exif.orientation
 
     @property
+    def has_more_frames(self) -> bool:
+        """Whether it is an animation or has further pages; Pillow has to read on to know, and may stumble there."""
+        try:
+            return bool(getattr(self.image, "is_animated", False))
+        except Exception:
+            return False
+
+    @property
     def upright_size(self) -> tuple[int, int]:
         """(width, height) once upright."""
         width, height = self.image.size
@@ -109,7 +118,7 @@ def decode_image(path: Path, limits: ImageLimits = DEFAULT_LIMITS) -> DecodedIma
     `unsupported`, `too_large`, `too_small`, `bad_aspect`. The file is only read.
     """
     with open_image(path, limits) as opened:
-        flags = ["first_frame"] if getattr(opened.image, "is_animated", False) else []
+        flags = ["first_frame"] if opened.has_more_frames else []
         name = opened.image.format or ""
         orientation = opened.orientation
         if opened.exif.orientation != 1:
@@ -261,7 +270,15 @@ def _source(path: Path, limits: ImageLimits) -> tuple[io.BytesIO | Path, JpegHea
         return io.BytesIO(without_spans(data, header.exif_spans)), header, read_exif(header.exif)
     if sniff.is_tiff(head):
         return path, None, _tiff_exif(path)
+    if sniff.is_cut_off(head, size, lambda offset: _bytes_at(path, offset, 16)):
+        raise ImageRejected("truncated")
     return path, None, None
+
+
+def _bytes_at(path: Path, offset: int, count: int) -> bytes:
+    with path.open("rb") as handle:
+        handle.seek(offset)
+        return handle.read(count)
 
 
 def _tiff_exif(path: Path) -> ExifData:

@@ -67,7 +67,7 @@ def read_metadata(path: Path, limits: ImageLimits = DEFAULT_LIMITS, now: datetim
         width, height = opened.upright_size
         data = opened.exif
         flags = ["rotated"] if data.orientation != 1 else []
-        if getattr(opened.image, "is_animated", False):
+        if opened.has_more_frames:
             flags.append("first_frame")
     captured_at, raw, time_flags = _captured(data, now or datetime.now())
     gps, gps_flags = _position(data.gps)

@@ -1,6 +1,9 @@
 """What a file is by its first bytes, so that the right sentence can be said when it is refused."""
 
+from collections.abc import Callable
+
 HEAD_BYTES = 4096
+_MAX_BOXES = 256
 DNG_VERSION = 0xC612
 
 RAW_SUFFIXES = frozenset(
@@ -96,6 +99,32 @@ def refusal(head: bytes, suffix: str = "") -> tuple[str, str] | None:
 def is_tiff(head: bytes) -> bool:
     """Classic TIFF, either byte order."""
     return head[:4] in (b"II*\x00", b"MM\x00*")
+
+
+def is_cut_off(head: bytes, size: int, read: Callable[[int], bytes]) -> bool:
+    """Whether a WebP, HEIC or AVIF file of `size` bytes says that it should be longer; others: False.
+
+    `read` gives the 16 bytes at an offset. WebP after its container specification (RIFF size), HEIC and AVIF after
+    ISO/IEC 14496-12 section 4.2 (a chain of boxes, each with its size).
+    """
+    if head[:4] == b"RIFF" and len(head) >= 64:
+        return int.from_bytes(head[4:8], "little") + 8 > size
+    if head[4:8] != b"ftyp" or len(head) < 64:
+        return False
+    offset = 0
+    for _ in range(_MAX_BOXES):
+        start = read(offset)
+        length = int.from_bytes(start[:4], "big")
+        if length == 1:
+            length = int.from_bytes(start[8:16], "big")
+        if offset == size or length == 0:
+            return False
+        if len(start) < 8 or offset + length > size:
+            return True
+        if length < 8:
+            return False
+        offset += length
+    return False
 
 
 def _text_refusal(head: bytes) -> tuple[str, str] | None:

@@ -87,6 +87,24 @@ def test_other_formats_cut_in_half_are_refused(make, kind: str) -> None:
     assert code_of(make.file("a.img", data[: len(data) // 2])) in {"truncated", "unreadable"}
 
 
+@pytest.mark.parametrize("kind", ["WEBP", "HEIF", "AVIF"])
+def test_modern_formats_cut_off_are_truncated(make, kind: str) -> None:
+    import pillow_heif
+
+    pillow_heif.register_heif_opener()
+    noise = np.random.default_rng(1).integers(0, 255, (80, 90, 3), dtype=np.uint8)
+    data = make.encode(noise, kind)
+    for length in (len(data) // 2, len(data) - 3):
+        assert code_of(make.file("a.img", data[:length])) == "truncated"
+
+
+def test_a_gif_that_ends_after_its_first_frame_is_read(make) -> None:
+    """Pillow raises IndexError when it looks for a second frame there."""
+    data = make.encode(make.gradient(), "GIF")
+    assert data.endswith(b"\x00;")
+    assert decode_image(make.file("a.gif", data[:-1] + b"!\xf9")).flags == ("palette",)
+
+
 def test_a_jpeg_whose_end_became_zeros_is_truncated(make) -> None:
     data = make.encode(make.gradient(640, 480), quality=95)
     half = len(data) // 2
