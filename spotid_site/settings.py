@@ -192,5 +192,10 @@ LOGGING = {
     "formatters": {"plain": {"format": "%(asctime)s %(levelname)s %(name)s: %(message)s"}},
     "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "plain"}},
     "root": {"handlers": ["console"], "level": env.str("SPOTID_LOG_LEVEL", "WARNING")},
-    "loggers": {"identification": {"level": "INFO"}, "django-q": {"level": "WARNING"}},
+    "loggers": {
+        "identification": {"level": "INFO"},
+        "django-q": {"level": "WARNING"},
+        # A page of thumbnails is a queue of some dozens; that is no news.
+        "waitress.queue": {"level": "ERROR"},
+    },
 }
