@@ -17,6 +17,7 @@ from preprocessing.segmentation.base import clean_mask, finished
 from preprocessing.types import Box, GrayImage, Image, MaskResult
 
 NAME = "grabcut"
+SEEDS_NOTE = "no outline found: the middle of the box, or what moved in it, is used"
 _WHOLE_IMAGE_SHARE = 0.9
 _FULL_SHARE = 0.985
 _SEED = 12345
@@ -29,8 +30,8 @@ class GrabCutConfig:
 
     `core` and `body` are half-axes, as shares of the box's halves, of the ellipses that are surely and probably
     animal; `centre` is their height in the box (a standing animal's trunk is above the middle). `band`: pixels the
-    outline may move in the second cut. `prior_smallest_share`: share of the box that must have moved for a prior to
-    be believed.
+    outline may move in the second cut. `smallest_share`: share of what seemed animal at first below which the cut is
+    not believed. `prior_smallest_share`: share of the box that must have moved for a prior to be believed.
     """
 
     work_side: int = 256
@@ -40,6 +41,7 @@ class GrabCutConfig:
     body: tuple[float, float] = (1.0, 0.8)
     centre: float = 0.42
     band: int = 4
+    smallest_share: float = 0.25
     prior_smallest_share: float = 0.05
 
 
@@ -60,12 +62,16 @@ class GrabCutSegmenter:
         small, seeds, inside = self._seeded(image, box, prior)
         animal = self._cut(texture_channels(small), seeds)
         animal = self._cut(small, self._band_seeds(animal, seeds))[inside]
+        believed = np.isin(seeds[inside], (cv2.GC_FGD, cv2.GC_PR_FGD))
+        note = ""
+        if animal.sum() < self.config.smallest_share * believed.sum():
+            animal, note = clean_mask(believed.astype(np.uint8)) // np.uint8(255), SEEDS_NOTE
         soft = cv2.GaussianBlur(animal * np.uint8(255), (0, 0), 1.0)
         soft = cv2.resize(soft, (crop.shape[1], crop.shape[0]), interpolation=cv2.INTER_CUBIC)
         binary = np.where(soft >= 128, 255, 0).astype(np.uint8)
         if np.count_nonzero(binary) > _FULL_SHARE * binary.size:
             return MaskResult(np.full(crop.shape[:2], 255, np.uint8), self.version, "no background found in the crop")
-        return finished(clean_mask(binary), self.version)
+        return finished(clean_mask(binary), self.version, note)
 
     def _seeded(self, image: Image, box: Box, prior: GrayImage | None) -> tuple[Image, GrayImage, tuple[slice, slice]]:
         """The reduced surroundings of the box, GrabCut's seeds for them, and where the box lies in them."""

@@ -10,7 +10,7 @@ from preprocessing.crops import crop_box
 from preprocessing.detection.ultralytics_runtime import WeightsRefused
 from preprocessing.imageio import decode_image
 from preprocessing.segmentation.base import EMPTY_NOTE, clean_mask, finished
-from preprocessing.segmentation.grabcut import GrabCutConfig, GrabCutSegmenter
+from preprocessing.segmentation.grabcut import SEEDS_NOTE, GrabCutConfig, GrabCutSegmenter
 from preprocessing.segmentation.rembg_session import RembgSegmenter
 from preprocessing.segmentation.yolo_seg import YoloSegConfig, YoloSegmenter
 from preprocessing.types import Box
@@ -67,6 +67,18 @@ def test_grabcut_finds_the_painted_animal(whole: bool) -> None:
     assert set(np.unique(result.mask)) <= {0, 255}
     assert overlap(result.mask, expected) > 0.85
     assert result.note == ""
+
+
+def test_a_cut_that_leaves_next_to_nothing_is_replaced_by_the_middle_of_the_box(monkeypatch) -> None:
+    def sliver(image, labels, *rest) -> None:
+        labels[:] = cv2.GC_BGD
+        labels[labels.shape[0] // 2, :5] = cv2.GC_FGD
+
+    monkeypatch.setattr(cv2, "grabCut", sliver)
+    image, truth, box = painted()
+    result = GrabCutSegmenter().segment(image, box)
+    assert result.note == SEEDS_NOTE
+    assert overlap(result.mask, crop_box(truth, box)) > 0.6
 
 
 def test_grabcut_repeats_itself() -> None:
