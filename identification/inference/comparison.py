@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -10,7 +10,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .engines import local_config
+from .engines import Corners, local_config
+
+
+@dataclass(frozen=True)
+class Framed:
+    """Where a detection lay: which fixed camera took it, in which event, and its box in pixels of the frame."""
+
+    camera: Hashable
+    event: int
+    box: tuple[float, float, float, float]
 
 
 @dataclass(frozen=True)
@@ -28,15 +37,24 @@ class CoatSet:
     """Stored features of n detections, ready to be compared.
 
     features: stored local features per detection, None where there are none. vectors: n×d float32 unit rows under one
-    model, or None. trained: whether the vectors may count.
+    model, or None. trained: whether the vectors may count. framed: where each detection lay, where that is known; what
+    stands behind the animals of one camera is then left out of their comparison.
     """
 
-    def __init__(self, features: Sequence[bytes | None], vectors: NDArray[np.float32] | None, *, trained: bool) -> None:
+    def __init__(
+        self,
+        features: Sequence[bytes | None],
+        vectors: NDArray[np.float32] | None,
+        *,
+        trained: bool,
+        framed: Sequence[Framed | None] | None = None,
+    ) -> None:
         from modelzoo.local.features import LocalFeatures, from_bytes
 
         self.features = [LocalFeatures.empty() if data is None else from_bytes(bytes(data)) for data in features]
         self.vectors = vectors
         self.trained = trained
+        self.framed = framed if framed is not None else [None] * len(self.features)
         self._index: Any = None
 
     def __len__(self) -> int:
@@ -53,7 +71,7 @@ class CoatSet:
         from modelzoo.local.verify import verify
 
         a, b = self.features[i], self.features[j]
-        found = verify(a, b, local_config())
+        found = verify(a, b, local_config(), same_camera=self._same_camera(i, j))
         similarity = self.similarity(i, j)
         evidence = Evidence(
             inliers=found.inliers,
@@ -73,6 +91,16 @@ class CoatSet:
             similarity=similarity,
             local_score=calibration.score(alone),
         )
+
+    def _same_camera(self, i: int, j: int) -> tuple[Corners, Corners] | None:
+        """The boxes of two detections that one camera took at different events, else None.
+
+        Within an event an animal may well stand still, and then its coat stays in place, too.
+        """
+        a, b = self.framed[i], self.framed[j]
+        if a is None or b is None or a.camera != b.camera or a.event == b.event:
+            return None
+        return a.box, b.box
 
     def votes(self, i: int) -> NDArray[np.float32]:
         """How much the descriptors of the i-th speak for each of the n detections (≥ 0)."""

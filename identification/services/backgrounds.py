@@ -11,7 +11,7 @@ from ..models import Image, StationBackgroundRecord
 from .media import media_path
 
 SAMPLE = 25
-FEWEST = 5
+FEWEST = 3
 # A background is made anew when this many times more frames are there than when it was made.
 _GROWTH = 2
 

@@ -32,7 +32,7 @@ def survey_evaluate(*, survey: Survey, truth: str, progress: Progress | None = N
         raise SpotIDError("No photo of this survey has a label in that truth.")
     chosen = [pk for pk, _ in images if pk in labels]
     position = {pk: index for index, pk in enumerate(chosen)}
-    sides, coats = load_coats(survey.population, only_images=set(chosen))
+    sides, coats = load_coats(survey.population, only_images=set(chosen), scenery=False)
     ranked = rank_photos(coats, [position[side.image] for side in sides], len(chosen), progress=progress)
     names = [labels[pk] for pk in chosen]
     model = engines.active_model()

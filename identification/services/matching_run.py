@@ -9,10 +9,11 @@ from collections.abc import Callable
 
 import numpy as np
 from django.db import InterfaceError, OperationalError, transaction
+from django.db.models import QuerySet
 from django.db.models.functions import Now
 
 from ..inference import engines
-from ..inference.comparison import CoatSet, PairScore, calibration_version
+from ..inference.comparison import CoatSet, Framed, PairScore, calibration_version
 from ..matching.candidates import Scored, Side, compatible, keep
 from ..models import Candidate, Category, Detection, Embedding, LocalFeatureSet, Population, Survey
 from ..selectors.graph import population_graph
@@ -48,8 +49,13 @@ def survey_match(*, survey_id: int, progress: Progress | None = None) -> bool:
     return True
 
 
-def load_coats(population: Population, only_images: set[int] | None = None) -> tuple[list[Side], CoatSet]:
-    """The population's comparable detections (of some images), in id order, with their stored features."""
+def load_coats(
+    population: Population, only_images: set[int] | None = None, *, scenery: bool = True
+) -> tuple[list[Side], CoatSet]:
+    """The population's comparable detections (of some images), in id order, with their stored features.
+
+    scenery: whether what one camera sees in the same place at different events is left out of comparisons.
+    """
     detections = Detection.objects.filter(
         image__survey__population=population, category=Category.ANIMAL, usable=True
     ).order_by("pk")
@@ -74,7 +80,21 @@ def load_coats(population: Population, only_images: set[int] | None = None) -> t
             .iterator(chunk_size=200)
         ):
             vectors[position[detection_id]] = np.asarray(vector, np.float32)
-    return sides, CoatSet(stored, vectors, trained=bool(model and model.trained))
+    framed = _framed(detections) if scenery else None
+    return sides, CoatSet(stored, vectors, trained=bool(model and model.trained), framed=framed)
+
+
+def _framed(detections: QuerySet[Detection]) -> list[Framed | None]:
+    """Camera, event and box of each detection, None where station or event are unknown."""
+    rows = detections.values_list(
+        "image__station_id", "image__camera", "image__width", "image__height", "image__event_id", "x1", "y1", "x2", "y2"
+    )
+    return [
+        Framed(camera=(station, camera, width, height), event=event, box=(x1, y1, x2, y2))
+        if station and event
+        else None
+        for station, camera, width, height, event, x1, y1, x2, y2 in rows
+    ]
 
 
 class _Run:

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from ..inference import engines, photos
 from ..models import (
+    AuditEntry,
     Category,
     Detection,
     DetectionSource,
@@ -99,19 +100,14 @@ def detect(claim: Claim, context: PhotoContext) -> None:
 
 def _replace_boxes(image: Image, found: engines.Found) -> None:
     """Write the boxes found now. Older machine boxes go, unless a person has said something of them: those stay."""
-    keep: list[Detection] = []
-    wanted = {(box.x1, box.y1, box.x2, box.y2) for box in found.boxes}
-    for detection in image.detections.all():
-        same = detection.engine == found.engine and (detection.x1, detection.y1, detection.x2, detection.y2) in wanted
-        if same:
-            continue
-        if _has_said(detection):
-            keep.append(detection)
-        else:
+    there = list(image.detections.all())
+    keep = [detection for detection in there if _has_said(detection)]
+    wanted = [box for box in found.boxes if not _is_said_better(image, found, box, keep)]
+    corners = {(box.x1, box.y1, box.x2, box.y2) for box in wanted}
+    for detection in there:
+        if detection not in keep and not (detection.engine == found.engine and _corners(detection) in corners):
             detection.delete()
-    for box in found.boxes:
-        if any(engines.overlap((kept.x1, kept.y1, kept.x2, kept.y2), box) > 0.5 for kept in keep):
-            continue
+    for box in wanted:
         Detection.objects.get_or_create(
             image=image,
             engine=found.engine,
@@ -121,6 +117,25 @@ def _replace_boxes(image: Image, found: engines.Found) -> None:
             y2=box.y2,
             defaults={"category": box.category, "confidence": box.confidence, "source": found.source},
         )
+
+
+def _is_said_better(image: Image, found: engines.Found, box: engines.FoundBox, keep: list[Detection]) -> bool:
+    """Whether a person's box stands for what the machine found: over the same place, or corrected from it."""
+    drawn = any(detection.source == DetectionSource.DRAWN for detection in keep)
+    if drawn and found.source in (DetectionSource.WHOLE_FRAME, DetectionSource.CROP):
+        return True
+    others = [kept for kept in keep if _corners(kept) != (box.x1, box.y1, box.x2, box.y2)]
+    if any(engines.overlap(_corners(kept), box) > 0.5 for kept in others):
+        return True
+    corrected = AuditEntry.objects.filter(
+        action="detection.redraw", object_type="detection", object_id__in=[detection.pk for detection in keep]
+    ).values_list("before", flat=True)
+    former = [tuple(before[name] for name in ("x1", "y1", "x2", "y2")) for before in corrected]
+    return any(engines.overlap(one, box) > 0.9 for one in former)
+
+
+def _corners(detection: Detection) -> engines.Corners:
+    return detection.x1, detection.y1, detection.x2, detection.y2
 
 
 def _has_said(detection: Detection) -> bool:
