@@ -105,16 +105,18 @@ class StationBackgroundDetector:
     def _score(self, image: Image) -> NDArray[np.float32]:
         """Difference from the background over what this pixel usually varies by; H×W at the working width."""
         background = self.background
-        frame = illumination_matched(reduced(image, background.spread.shape).astype(np.float32), background.scene)
-        strips = np.r_[0 : background.top, len(frame) - background.bottom : len(frame)]
-        frame[strips] = background.scene[strips]
+        seen = background.between_strips
+        scene = background.scene[seen]
+        frame = reduced(image, background.spread.shape)[seen].astype(np.float32)
+        frame = illumination_matched(frame, scene)
         # Light that changed over a wide part (sun, fog, a weaker flash) is taken out; clipping keeps animals from it.
-        wide = cv2.blur(np.clip(frame - background.scene, -12, 12), (WORK_WIDTH // 3, WORK_WIDTH // 3))
-        score = patch_difference(frame - wide, background.scene, background.mode) / self._tolerance
+        wide = cv2.blur(np.clip(frame - scene, -12, 12), (WORK_WIDTH // 3, WORK_WIDTH // 3))
+        score = patch_difference(frame - wide, scene, background.mode) / self._tolerance[seen]
         # Wind and moving shadows raise the score all over; an animal hardly fills more than a third of the frame.
-        score = score / max(1.0, float(np.percentile(score, self.config.quiet_percentile)))
-        score[strips] = 0
-        return score.astype(np.float32)
+        score /= max(1.0, float(np.percentile(score, self.config.quiet_percentile)))
+        whole = np.zeros(background.spread.shape, np.float32)
+        whole[seen] = score
+        return whole
 
     def _foreground(self, score: NDArray[np.float32]) -> GrayImage:
         """Hysteresis, small things removed, gaps closed: uint8 0/255 at the working width."""

@@ -52,6 +52,11 @@ class StationBackground:
     top: int
     bottom: int
 
+    @property
+    def between_strips(self) -> slice:
+        """The rows of the reduced image that show the scene."""
+        return slice(self.top, len(self.spread) - self.bottom)
+
     def to_npz_bytes(self) -> bytes:
         """The background as a compressed npz file, rounded to a quarter of a grey level."""
         buffer = io.BytesIO()
@@ -127,8 +132,10 @@ def build_background(
     stack = np.stack([reduced(same[index]) for index in chosen]).astype(np.float32)
     median = np.median(stack, axis=0).astype(np.float32)
     top, bottom = information_strips(median)
-    stack = np.stack([illumination_matched(frame, median) for frame in stack])
-    scene, spread = _consensus(stack, cast(Mode, mode), progress)
+    seen = slice(top, len(median) - bottom)
+    stack = np.stack([illumination_matched(frame, median[seen]) for frame in stack[:, seen]])
+    scene, spread = median.copy(), np.zeros(median.shape[:2], np.float32)
+    scene[seen], spread[seen] = _consensus(stack, cast(Mode, mode), progress)
     return StationBackground(cast(Mode, mode), scene, spread, len(stack), top, bottom)
 
 
