@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from enum import StrEnum
-from typing import Any
 
 from django.contrib.auth.models import AnonymousUser
 from django.core.exceptions import PermissionDenied
@@ -122,7 +121,7 @@ def member_may_be_changed_by(user: Account, membership: Membership) -> bool:
     """Curators manage the members of their surveys, never their own membership and never above their own role."""
     if is_administrator(user):
         return True
-    own: Any = Membership.objects.filter(user_id=user.pk, survey=membership.survey).first()
+    own = Membership.objects.filter(user=user, survey=membership.survey).first() if isinstance(user, User) else None
     if own is None or own.role not in _CURATOR or membership.user_id == user.pk:
         return False
     order = list(Role.values)

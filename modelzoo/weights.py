@@ -132,7 +132,7 @@ def fetch(
 ) -> FetchedWeights:
     """The file of a source in the directory, downloaded unless it is there unchanged.
 
-    Streams, resumes an interrupted download, verifies, then renames into place and registers. opener: how to reach the
+    A file put there by hand is taken when it has the checksum that the source publishes. Streams, resumes an interrupted download, verifies, then renames into place and registers. opener: how to reach the
     network; by default urllib's, which honours the proxy variables. timeout: seconds without any byte. progress gets
     bytes done and in all (0 where unknown). Raises OfflineError, ChecksumError or WeightsError.
     """
@@ -144,6 +144,8 @@ def fetch(
         reach: Opener = opener if opener is not None else urllib.request.build_opener()  # type: ignore[assignment]
         checksum, url = _published(source, directory, reach, timeout)
         target = directory / source.filename
+        if checksum is not None and target.is_file() and _has(target, checksum):
+            return _register_fetched(target, sha256_of(target), checksum)
         part = directory / f".{source.filename}.part"
         _download(source, url, part, reach, timeout, progress)
         return _accept(source, part, target, checksum)
@@ -310,23 +312,31 @@ def _stream(
 
 def _accept(source: WeightsSource, part: Path, target: Path, checksum: str | None) -> FetchedWeights:
     """Checks the finished part file, renames it into place and registers its hash."""
-    digest = sha256_of(part)
-    earlier = _entry(target, target.parent)
-    verified_by = "pinned"
-    if checksum is not None:
-        algorithm, expected = _parse_checksum(checksum)
-        found = digest if algorithm == "sha256" else _digest(part, algorithm)
-        if found != expected:
-            part.unlink()
-            part.with_suffix(".tag").unlink(missing_ok=True)
-            raise ChecksumError(
-                f"{source.filename} from {source.url} is not what it should be: {algorithm} is {found}, expected "
-                f"{expected}. It was thrown away; try again, or ask the source."
-            )
-        pinned_before = earlier is not None and checksum == f"sha256:{earlier['sha256']}"
-        verified_by = earlier["verified_by"] if earlier is not None and pinned_before else "published"
-    part.replace(target)
     part.with_suffix(".tag").unlink(missing_ok=True)
+    if checksum is not None and not _has(part, checksum):
+        algorithm, expected = _parse_checksum(checksum)
+        found = _digest(part, algorithm)
+        part.unlink()
+        raise ChecksumError(
+            f"{source.filename} from {source.url} is not what it should be: {algorithm} is {found}, expected "
+            f"{expected}. It was thrown away; try again, or ask the source."
+        )
+    digest = sha256_of(part)
+    part.replace(target)
+    return _register_fetched(target, digest, checksum)
+
+
+def _has(path: Path, checksum: str) -> bool:
+    algorithm, expected = _parse_checksum(checksum)
+    return _digest(path, algorithm) == expected
+
+
+def _register_fetched(target: Path, digest: str, checksum: str | None) -> FetchedWeights:
+    """Registers a file whose checksum agreed, or that has none; one pinned earlier stays pinned."""
+    earlier = _entry(target, target.parent)
+    verified_by = "pinned" if checksum is None else "published"
+    if earlier is not None and checksum == f"sha256:{earlier['sha256']}":
+        verified_by = str(earlier["verified_by"])
     _register(target, target.parent, digest, verified_by)
     return FetchedWeights(target, digest, verified_by)
 

@@ -6,6 +6,7 @@ DATABASE_URL or SPOTID_SECRET_KEY is refused.
 
 import os
 from pathlib import Path
+from typing import Any
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 from django.core.exceptions import ImproperlyConfigured
@@ -47,7 +48,7 @@ def _database(url: str) -> dict[str, object]:
 SECRET_KEY = _required("SPOTID_SECRET_KEY")
 DEBUG = env.bool("SPOTID_DEBUG", False)
 ALLOWED_HOSTS = env.list("SPOTID_ALLOWED_HOSTS", ["127.0.0.1", "localhost", "[::1]"])
-CSRF_TRUSTED_ORIGINS = env.list("SPOTID_TRUSTED_ORIGINS", [])
+CSRF_TRUSTED_ORIGINS: list[str] = env.list("SPOTID_TRUSTED_ORIGINS", [])
 DATABASES = {"default": _database(_required("DATABASE_URL"))}
 
 # All state outside the database: crops, weights, logs. Never inside a public folder.
@@ -140,7 +141,7 @@ WHITENOISE_MAX_AGE = 3600
 # tables because a task that kills its worker is otherwise run for ever (django-q2 issue 327).
 _Q_WORKERS = env.int("SPOTID_WORKERS", min(2, os.cpu_count() or 1))
 _Q_TIMEOUT = env.int("SPOTID_TASK_TIMEOUT", 1800)
-Q_CLUSTER = {
+Q_CLUSTER: dict[str, Any] = {
     "name": "spotid",
     "label": "Background work",
     "orm": "default",

@@ -171,9 +171,7 @@ def detect(pixels: Any, background: Any | None) -> Found:
 
 
 def _found(result: Any, source: str, why: str = "") -> Found:
-    boxes = tuple(
-        FoundBox(*box.box.as_tuple(), category=box.category, confidence=box.confidence) for box in result.boxes
-    )
+    boxes = tuple(FoundBox(*box.box.as_tuple(), box.category, box.confidence) for box in result.boxes)
     return Found(boxes, result.engine[:120], source, " ".join(part for part in (result.note, why) if part))
 
 

@@ -70,7 +70,8 @@ def population_graph(population: Population) -> SignedGraph:
     edges = MatchEdge.objects.filter(
         a__image__survey__population=population, verdict__in=[Verdict.MATCH, Verdict.NO_MATCH]
     ).values_list("a_id", "b_id", "verdict")
-    matches, refusals = [], []
+    matches: list[tuple[int, int]] = []
+    refusals: list[tuple[int, int]] = []
     for a, b, verdict in edges.iterator():
         (matches if verdict == Verdict.MATCH else refusals).append((a, b))
     return SignedGraph.of(matches, refusals)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+from typing import Any
 
 from django.db import transaction
 
@@ -29,8 +30,9 @@ def membership_set(
 ) -> Membership:
     """Give an account a role in a survey."""
     Role(role)
-    before = Membership.objects.filter(user=user, survey=survey).values("role", "may_see_places").first() or {}
-    after = {"role": role, "may_see_places": may_see_places}
+    known = Membership.objects.filter(user=user, survey=survey).first()
+    before = {"role": known.role, "may_see_places": known.may_see_places} if known else {}
+    after: dict[str, Any] = {"role": role, "may_see_places": may_see_places}
     membership, _ = Membership.objects.update_or_create(user=user, survey=survey, defaults=after)
     audit_record(
         acting_user=acting_user, action="membership.set", target=membership, survey=survey, before=before, after=after

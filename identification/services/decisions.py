@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import cast
+
 from django.db import transaction
 from django.db.models.functions import Now
 
@@ -164,7 +166,7 @@ def _fold_edge(edge: MatchEdge) -> None:
     standing = fold(log)
     edge.verdict = standing.verdict if standing else ""
     if standing:
-        edge.provenance = Decision.objects.values_list("provenance", flat=True).get(pk=standing.id)
+        edge.provenance = Decision.objects.values_list("provenance", flat=True).get(pk=cast("int", standing.id))
     edge.version += 1
     edge.updated_at = Now()
     edge.save(update_fields=["verdict", "provenance", "version", "updated_at", "probability"])

@@ -29,11 +29,9 @@ def events_rebuild(*, survey: Survey) -> int:
     changed: list[Image] = []
     for station_id, images in groupby(rows, key=lambda image: image.station_id):
         for group in _split(list(images), gap):
+            times = [image.captured_at for image in group if image.captured_at is not None]
             event, _ = EncounterEvent.objects.update_or_create(
-                survey=survey,
-                station_id=station_id,
-                started_at=group[0].captured_at,
-                defaults={"ended_at": group[-1].captured_at},
+                survey=survey, station_id=station_id, started_at=times[0], defaults={"ended_at": times[-1]}
             )
             kept.add(event.pk)
             for image in group:

@@ -19,7 +19,7 @@ pytestmark = pytest.mark.django_db
 
 def test_an_unknown_survey_is_named_with_those_there_are() -> None:
     make_survey(name="North")
-    with pytest.raises(CommandError, match="no survey named 'South'.*There are: North"):
+    with pytest.raises(CommandError, match=r"no survey named 'South'.*There are: North"):
         call_command("evaluate", "--survey", "South", "--truth", "folders")
 
 

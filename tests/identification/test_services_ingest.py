@@ -44,7 +44,7 @@ def test_an_empty_folder_makes_a_survey_without_photos_and_exits_with_1(tmp_path
 
 
 def test_a_folder_that_is_not_there_is_named(tmp_path) -> None:
-    with pytest.raises(CommandError, match="There is no folder .*nowhere"):
+    with pytest.raises(CommandError, match=r"There is no folder .*nowhere"):
         call_command("ingest", str(tmp_path / "nowhere"), "--survey", "S")
     assert not Survey.objects.exists()
 

@@ -144,6 +144,15 @@ def test_a_second_fetch_asks_nobody(site, tmp_path):
     assert site.paths == []
 
 
+def test_a_file_put_there_by_hand_is_taken_without_a_network_when_its_checksum_agrees(tmp_path):
+    (tmp_path / "w.bin").write_bytes(CONTENT)
+    source = WeightsSource("w", "http://127.0.0.1:9/w.bin", "w.bin", checksum=f"md5:{MD5}")
+    assert get(source, tmp_path).verified_by == "published"
+    (tmp_path / "w.bin").write_bytes(CONTENT[1:])
+    with pytest.raises(OfflineError):
+        get(source, tmp_path)
+
+
 def test_the_checksum_and_the_address_come_from_the_record(site, tmp_path):
     site.files["/content"] = CONTENT
     record = site.record(key="w.bin", checksum=f"md5:{MD5}", links={"self": f"{site.address}/content"})

@@ -15,8 +15,8 @@ class Command(BaseCommand):
     help = (
         "Rank every photo of a survey against all others and hold the ranking against a truth: by embedding, by local "
         "features and by both. Decisions, events, times and folder names play no part. Singletons are no queries; a "
-        "photo without detection is a miss. TkRMD: share of queries with a match among the first k. DTkAP: mean precision at "
-        "ranks 1…min(matches, 5)."
+        "photo without detection is a miss. TkRMD: share of queries with a match among the first k. DTkAP: mean "
+        "precision at ranks 1…min(matches, 5)."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
@@ -46,9 +46,7 @@ class Command(BaseCommand):
             f"detection, {result['without_label']} without label"
         )
         if result["model"] and not result["model"]["trained"]:
-            out.write(
-                "The embedding is untrained: its figures are what random weights reach; it has no say in the combination."
-            )
+            out.write("The embedding is untrained: its figures are what random weights reach; it does not count.")
         ranks = " ".join(f"{f'T{k}RMD':>7}" for k in range(1, 11))
         out.write(f"{'':<10} {ranks} {'DT5AP':>7} {'s/query':>9}")
         for name in ("embedding", "local", "combined"):

@@ -14,7 +14,7 @@ _NO_WORKER_SECONDS = 60
 
 
 class Command(BaseCommand):
-    help = "Process photos that wait: find animals, isolate and encode the coat, match. Without options, wakes the workers."
+    help = "Process waiting photos: find animals, isolate and encode coats, match. Without options, wakes the workers."
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--survey", metavar="NAME", help="all surveys if left out")
@@ -62,8 +62,8 @@ class Command(BaseCommand):
                     survey_match(survey_id=one.pk, progress=progress)
 
     def _wait(self, survey: Survey | None) -> None:
-        from ...services.reconcile import reconcile
         from ...selectors.heartbeat import heartbeat_age
+        from ...services.reconcile import reconcile
 
         began = time.monotonic()
         total = _works(survey).filter(state__in=_OPEN).count()

@@ -23,8 +23,8 @@ _WINDOWS = os.name == "nt"
 
 class Command(BaseCommand):
     help = (
-        "Run a django-q2 cluster under a watchdog: a heartbeat goes through the queue; when it stays away the cluster is "
-        "killed and started again. What dead workers left is found and put on the queue."
+        "Run a django-q2 cluster under a watchdog: a heartbeat goes through the queue; when it stays away the cluster "
+        "is killed and started again. What dead workers left is found and put on the queue."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
