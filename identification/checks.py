@@ -14,7 +14,7 @@ def queue_settings(app_configs: Any, **kwargs: Any) -> list[Error]:
         if name not in queue:
             errors.append(Error(f"Q_CLUSTER must set {name!r}: its default is unsafe.", id="spotid.E001"))
     if not errors:
-        waiting = queue["queue_limit"] / max(1, queue["workers"]) + 2
+        waiting = queue["queue_limit"] / max(1, int(queue["workers"])) + 2
         if queue["retry"] < queue["timeout"] * waiting:
             errors.append(
                 Error(

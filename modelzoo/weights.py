@@ -132,9 +132,10 @@ def fetch(
 ) -> FetchedWeights:
     """The file of a source in the directory, downloaded unless it is there unchanged.
 
-    A file put there by hand is taken when it has the checksum that the source publishes. Streams, resumes an interrupted download, verifies, then renames into place and registers. opener: how to reach the
-    network; by default urllib's, which honours the proxy variables. timeout: seconds without any byte. progress gets
-    bytes done and in all (0 where unknown). Raises OfflineError, ChecksumError or WeightsError.
+    A file put there by hand is taken when it has the checksum that the source publishes. Streams, resumes an
+    interrupted download, verifies, then renames into place and registers. opener: how to reach the network; by default
+    urllib's, which honours the proxy variables. timeout: seconds without any byte. progress gets bytes done and in all
+    (0 where unknown). Raises OfflineError, ChecksumError or WeightsError.
     """
     directory.mkdir(parents=True, exist_ok=True)
     with _locked(directory):

@@ -171,7 +171,10 @@ def detect(pixels: Any, background: Any | None) -> Found:
 
 
 def _found(result: Any, source: str, why: str = "") -> Found:
-    boxes = tuple(FoundBox(*box.box.as_tuple(), box.category, box.confidence) for box in result.boxes)
+    boxes = tuple(
+        FoundBox(found.box.x1, found.box.y1, found.box.x2, found.box.y2, found.category, found.confidence)
+        for found in result.boxes
+    )
     return Found(boxes, result.engine[:120], source, " ".join(part for part in (result.note, why) if part))
 
 
