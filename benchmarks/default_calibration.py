@@ -147,6 +147,7 @@ def write_constants(calibration: Calibration, command: str, pairs: int, right: f
         f"Command: {command}",
         f"Fitted on {pairs} candidate pairs ({right:.1%} of them right) of synthetic surveys, seeds from {FIRST_SEED}.",
         f"Local features {config.version}. No real photo had a part in it.",
+        "similarity and similarity_centre are not fitted but set weak: no trained embedding existed to fit them with.",
         '"""',
         "",
         "COEFFICIENTS: dict[str, float | str] = {",
