@@ -11,6 +11,8 @@ def main() -> None:
     # two busy cores; training sets its own number.
     for name, value in (("OMP_WAIT_POLICY", "PASSIVE"), ("OMP_NUM_THREADS", "1"), ("OPENBLAS_NUM_THREADS", "1")):
         os.environ.setdefault(name, value)
+    # onnxruntime otherwise keeps a device id and a queue of reports in the home folder.
+    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
     from django.core.management import execute_from_command_line
 
     execute_from_command_line(sys.argv)

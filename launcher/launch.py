@@ -73,6 +73,7 @@ def child_environ(launch: Launch, database: Database) -> dict[str, str]:
     environ.setdefault("SPOTID_SECRET_KEY", secret(launch.home, "secret_key"))
     environ.setdefault("SPOTID_ALLOWED_HOSTS", "127.0.0.1,localhost,[::1]")
     environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
     return environ | {
         "DATABASE_URL": database.url,
         "SPOTID_HOME": str(launch.home.path),
