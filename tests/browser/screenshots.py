@@ -69,6 +69,7 @@ def main() -> None:
         chromium = shutil.which("chromium")
         browser = started.chromium.launch(executable_path=chromium, args=["--no-sandbox"] if os.geteuid() == 0 else [])
         page = sign_in(browser, arguments.url, arguments.user, password, WIDE)
+        shoot(page, f"{survey}review/", "review", arguments.out)
         decide(page, survey, arguments.decide)
         page.goto(f"/individuals/?survey={arguments.survey}")
         counts = page.locator(".animal").evaluate_all(
@@ -80,7 +81,6 @@ def main() -> None:
             shoot(page, animal, "individual", arguments.out)
         for path, name in ((survey, "dashboard"), (f"{survey}photos/?show=animals", "photos")):
             shoot(page, path, name, arguments.out)
-        shoot(page, f"{survey}review/", "review", arguments.out)
         shoot(page, "/admin/identification/detection/", "admin", arguments.out)
         narrow = sign_in(browser, arguments.url, arguments.user, password, NARROW)
         shoot(narrow, f"{survey}review/", "review-phone", arguments.out)
