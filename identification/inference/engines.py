@@ -175,7 +175,11 @@ def _found(result: Any, source: str, why: str = "") -> Found:
         FoundBox(found.box.x1, found.box.y1, found.box.x2, found.box.y2, found.category, found.confidence)
         for found in result.boxes
     )
-    return Found(boxes, result.engine[:120], source, " ".join(part for part in (result.note, why) if part))
+    return Found(boxes, result.engine[:120], source, " ".join(_sentence(part) for part in (result.note, why) if part))
+
+
+def _sentence(text: str) -> str:
+    return text[0].upper() + text[1:].rstrip(".") + "."
 
 
 def finished_crop(pixels: Any) -> Found:
