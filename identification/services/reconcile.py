@@ -44,5 +44,10 @@ def reconcile() -> Reconciled:
 
 
 def _tasks_available() -> bool:
-    """Whether a worker would find a task now. Rows that workers hold (or died with) stay, locked until their retry."""
-    return OrmQ.objects.filter(lock__lte=timezone.now()).exists()
+    """Whether a worker would find photos or a survey to work on now.
+
+    Rows that workers hold (or died with) stay, locked until their retry. Heartbeats are no work, and what an old key
+    signed reads as nothing.
+    """
+    waiting = OrmQ.objects.filter(lock__lte=timezone.now()).order_by("pk")
+    return any(entry.task.get("group") in ("process", "match") for entry in waiting.iterator(chunk_size=50))

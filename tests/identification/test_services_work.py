@@ -159,6 +159,21 @@ def test_the_reconciler_finds_what_a_lost_queue_forgot(image, django_capture_on_
         assert reconcile().queued == 0
 
 
+@pytest.mark.parametrize("what", ["a heartbeat", "a task that an old key signed"])
+def test_what_is_no_work_does_not_hide_that_the_queue_was_lost(image, what, django_capture_on_commit_callbacks) -> None:
+    from django_q.tasks import async_task
+
+    with django_capture_on_commit_callbacks(execute=True):
+        work_enqueue()
+    if what == "a heartbeat":
+        OrmQ.objects.all().delete()
+        async_task("identification.tasks.beat", group="beat")
+    else:
+        OrmQ.objects.update(payload="signed:by-another:key")
+    with django_capture_on_commit_callbacks(execute=True):
+        assert reconcile().queued == 1
+
+
 def test_matching_waits_for_the_photos(image, django_capture_on_commit_callbacks) -> None:
     survey = image.survey
     assert not matching_ready(survey=survey)
