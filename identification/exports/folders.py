@@ -9,7 +9,7 @@ from collections.abc import Hashable, Iterable, Mapping, Sequence
 from pathlib import PurePosixPath
 from typing import TypeVar
 
-from ..spreadsheets import neutralise
+from ..spreadsheets import neutralise, visible
 
 K = TypeVar("K", bound=Hashable)
 
@@ -22,16 +22,7 @@ _LONGEST_FILE = 120
 _NOT_IN_NAMES = re.compile(r'[<>:"/\\|?*]')
 # Names that Windows keeps for devices, whatever suffix follows (Microsoft: "Naming Files, Paths, and Namespaces").
 _RESERVED = re.compile(r"(con|prn|aux|nul|conin\$|conout\$|com[0-9¹²³]|lpt[0-9¹²³])\s*(\.|$)", re.IGNORECASE)
-_HIDDEN = frozenset({"Cc", "Cf", "Zl", "Zp"})
 _OURS = frozenset({CSV_NAME, MANIFEST_NAME})
-
-
-def visible(text: str) -> str:
-    """One line of text: control and direction characters, which could hide what stands there, as `\\uNNNN`."""
-    return "".join(
-        (f"\\u{ord(c):04x}" if c <= "\uffff" else f"\\U{ord(c):08x}") if unicodedata.category(c) in _HIDDEN else c
-        for c in text
-    )
 
 
 def csv_line(cells: Sequence[str]) -> str:

@@ -118,11 +118,17 @@ def _open_questions(survey: Survey, visible: set[int]) -> dict[int, list[int]]:
     graph = population_graph(survey.population)
     decided = _decided_pairs(survey)
     rows: dict[int, list[tuple[int, int]]] = defaultdict(list)
-    candidates = Candidate.objects.filter(
-        anchor__image__survey=survey,
-        detection__usable=True,
-        detection__image__survey__in=visible,
-    ).order_by("rank")
+    candidates = (
+        Candidate.objects.filter(
+            anchor__image__survey=survey,
+            detection__usable=True,
+            detection__category="animal",
+            detection__image__survey__in=visible,
+        )
+        .exclude(anchor__flank="left", detection__flank="right")
+        .exclude(anchor__flank="right", detection__flank="left")
+        .order_by("rank")
+    )
     for pk, anchor, detection in candidates.values_list("pk", "anchor_id", "detection_id"):
         rows[anchor].append((pk, detection))
     return {

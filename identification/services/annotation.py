@@ -6,9 +6,10 @@ from collections.abc import Iterable
 from typing import Any
 
 from django.db import transaction
+from django.db.models import Q
 
 from ..errors import SpotIDError
-from ..models import Category, Detection, DetectionSource, Flank, Image, User
+from ..models import Candidate, Category, Detection, DetectionSource, Flank, Image, User
 from .audit import audit_record
 from .matching import matching_invalidate
 from .queue import work_requeue
@@ -29,7 +30,7 @@ def detection_annotate(*, acting_user: User | None, detections: Iterable[Detecti
         raise SpotIDError(f"{changes['flank']!r} is no flank; use one of {', '.join(Flank.values)}.")
     if "category" in changes and changes["category"] not in Category.values:
         raise SpotIDError(f"{changes['category']!r} is no category.")
-    changed = []
+    changed, loosened = [], []
     ids = [detection.pk for detection in detections]
     for detection in (
         Detection.objects.select_for_update(of=("self",)).filter(pk__in=ids).select_related("image__survey")
@@ -50,12 +51,36 @@ def detection_annotate(*, acting_user: User | None, detections: Iterable[Detecti
             before=before,
             after=changes,
         )
+        _narrow(detection)
         changed.append(detection)
+        if _is_looser(before, changes):
+            loosened.append(detection)
     for image in {detection.image for detection in changed if "category" in changes}:
         image_people_refresh(image=image)
-    for survey in {detection.image.survey for detection in changed}:
+    for survey in {detection.image.survey for detection in loosened}:
         matching_invalidate(survey=survey)
     return len(changed)
+
+
+def _narrow(detection: Detection) -> None:
+    """Drop the candidates that what was said rules out; the others stay as they were ranked."""
+    own = Candidate.objects.filter(Q(anchor=detection) | Q(detection=detection))
+    if not detection.usable or detection.category != Category.ANIMAL:
+        own.delete()
+        return
+    other = {Flank.LEFT: Flank.RIGHT, Flank.RIGHT: Flank.LEFT}.get(Flank(detection.flank))
+    if other is not None:
+        Candidate.objects.filter(anchor=detection, detection__flank=other).delete()
+        Candidate.objects.filter(detection=detection, anchor__flank=other).delete()
+
+
+def _is_looser(before: dict[str, Any], changes: dict[str, Any]) -> bool:
+    """Whether pairs may be compared now that could not be before."""
+    return (
+        ("flank" in changes and before["flank"] not in (Flank.UNKNOWN, changes["flank"]))
+        or (changes.get("usable") is True and not before["usable"])
+        or ("category" in changes and before["category"] != Category.ANIMAL)
+    )
 
 
 @transaction.atomic

@@ -8,9 +8,9 @@ from django.db import transaction
 from django.db.models.functions import Now
 
 from ..errors import Contradiction, Incomparable, SpotIDError, StaleEdge, UndoRefused
-from ..matching.graph import LoggedDecision, fold
+from ..matching.graph import LoggedDecision, SignedGraph, fold
 from ..models import Candidate, Decision, Detection, Flank, MatchEdge, Provenance, Survey, User, Verdict
-from ..selectors.graph import component_of, refusals_between, shared_photo_pairs
+from ..selectors.graph import component_of, edges_among, refusals_between, shared_photo_pairs
 from .individuals import individuals_resolve, population_lock
 
 
@@ -130,7 +130,7 @@ def _check_consistent(a: Detection, b: Detection, verdict: str) -> None:
     left, right = component_of([a.pk]), component_of([b.pk])
     if verdict == Verdict.NO_MATCH and b.pk in left:
         edge = MatchEdge.objects.get(a=a, b=b)
-        if edge.verdict == Verdict.MATCH and b.pk not in _component_without(edge):
+        if edge.verdict == Verdict.MATCH and _is_only_link(edge, left):
             return
         raise Contradiction(
             "Earlier matches connect these two photos. Take one of them back, or confirm that they conflict.",
@@ -148,14 +148,11 @@ def _check_consistent(a: Detection, b: Detection, verdict: str) -> None:
             )
 
 
-def _component_without(edge: MatchEdge) -> frozenset[int]:
-    """The component of one end if the edge did not match."""
-    verdict = edge.verdict
-    MatchEdge.objects.filter(pk=edge.pk).update(verdict="")
-    try:
-        return component_of([edge.a_id])
-    finally:
-        MatchEdge.objects.filter(pk=edge.pk).update(verdict=verdict)
+def _is_only_link(edge: MatchEdge, members: frozenset[int]) -> bool:
+    """Whether nothing but this edge connects its two ends."""
+    others = [pair for pair in edges_among(members, Verdict.MATCH) if pair != (edge.a_id, edge.b_id)]
+    graph = SignedGraph.of(others)
+    return graph.root(edge.a_id) != graph.root(edge.b_id)
 
 
 def _fold_edge(edge: MatchEdge) -> None:

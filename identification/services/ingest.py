@@ -179,6 +179,9 @@ class _Run:
             # Another ingest of the same survey was quicker; the row is there.
             self.result.known += 1
             return
+        if not self.result.new:
+            # Said at once, so that a run that is killed leaves nothing unmatched.
+            matching_invalidate(survey=self.survey)
         self.result.new += 1
         self.result.unknown_time += captured is None
         known = _Known(image.pk, read.sha256, image.source_path, image.relative_path)
@@ -235,8 +238,9 @@ class _Run:
             report.read, report.new, report.known = result.found, result.new, result.known
             report.skipped, report.finished_at = len(result.skipped), Now()
             report.save()
-            if result.new:
+            if result.new or self._without_event():
                 events_rebuild(survey=self.survey)
+            if result.new:
                 matching_invalidate(survey=self.survey)
             audit_record(
                 acting_user=acting_user,
@@ -246,6 +250,11 @@ class _Run:
                 after={"new": result.new, "known": result.known, "skipped": len(result.skipped)},
             )
         work_enqueue(survey=self.survey)
+
+    def _without_event(self) -> bool:
+        """Whether a run that was killed left photos that belong to no event yet."""
+        placed = self.survey.images.filter(station__isnull=False, captured_at__isnull=False)
+        return placed.filter(event__isnull=True).exists()
 
 
 def _offset(text: str | None) -> timezone | None:

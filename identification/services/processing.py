@@ -7,7 +7,7 @@ import logging
 import time
 from collections.abc import Callable, Iterable, Sequence
 
-from django.db import InterfaceError, OperationalError
+from django.db import DatabaseError, InterfaceError, OperationalError, close_old_connections
 
 from ..models import Image, ProcessingStage, ProcessingState, Survey, Work
 from . import stages
@@ -55,7 +55,8 @@ def image_process(*, image_id: int) -> bool:
         work_finish(claim=claim, seconds=time.monotonic() - began)
     except LeaseLost:
         logger.info("photo %s was taken over by another worker", image_id)
-    except (OperationalError, InterfaceError):
+    except (OperationalError, InterfaceError) as error:
+        _give_back(claim, error)
         raise
     except Image.DoesNotExist:
         logger.info("photo %s is gone", image_id)
@@ -74,9 +75,30 @@ def _record_failure(claim: Claim, stage: ProcessingStage, error: Exception) -> N
             work_fail(claim=claim, code=rejected[0], reason=rejected[1], final=True)
             return
         logger.exception("photo %s failed at %s", claim.image_id, stage)
-        work_fail(claim=claim, code=type(error).__name__, reason=str(error) or type(error).__name__, final=False)
+        work_fail(claim=claim, code=type(error).__name__, reason=_reason(error), final=False)
     except LeaseLost:
         logger.info("photo %s was taken over by another worker", claim.image_id)
+
+
+def _give_back(claim: Claim, error: Exception) -> None:
+    """After a loss or a full disk of the database: the photo is not to blame, so its attempt does not count."""
+    state = getattr(error.__cause__, "sqlstate", None)
+    # Classes of PostgreSQL's appendix A: connection, resources (a full disk is one), operator intervention.
+    if state is not None and state[:2] not in ("08", "53", "57"):
+        return
+    try:
+        close_old_connections()
+        work_release(claim=claim, code="database_away", reason="The database was away or full; work goes on by itself.")
+    except (LeaseLost, DatabaseError):
+        logger.warning("photo %s could not be given back; its lease will end", claim.image_id)
+
+
+def _reason(error: Exception) -> str:
+    """What members may read. Paths of this server are in the log only."""
+    if isinstance(error, OSError):
+        said = error.strerror or "a file that is needed cannot be read"
+        return f"{type(error).__name__}: {said}. The worker's log says more."
+    return str(error) or type(error).__name__
 
 
 class WorkPaused(Exception):
@@ -98,6 +120,7 @@ def batch_process(*, image_ids: Iterable[int], progress: Progress | None = None)
             done += image_process(image_id=image_id)
         except WorkPaused:
             logger.warning("the disk is full; processing pauses")
+            Work.objects.filter(pk__in=ids[index - 1 :], state=ProcessingState.PENDING).update(queued_at=None)
             break
         if progress is not None:
             progress(index, len(ids), "")

@@ -12,6 +12,7 @@ from django.db.models.functions import Now
 
 from ..models import Image, ProcessingState, Survey, User, Work
 from .audit import audit_record
+from .matching import matching_invalidate
 
 _LONGEST_QUEUE = 500
 
@@ -75,5 +76,6 @@ def work_requeue(*, images: Iterable[Image], acting_user: User | None = None) ->
         for image in chosen:
             audit_record(acting_user=acting_user, action="image.retry", target=image, survey=image.survey)
     for survey in surveys:
+        matching_invalidate(survey=survey)
         work_enqueue(survey=survey, stale_only=True)
     return count

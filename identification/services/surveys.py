@@ -12,6 +12,8 @@ from .audit import audit_record
 from .individuals import individuals_resolve, population_lock
 from .media import media_forget_survey
 
+_LONGEST_NAME = 200
+
 
 @transaction.atomic
 def survey_get_or_create(
@@ -21,9 +23,11 @@ def survey_get_or_create(
 
     Raises SpotIDError for a bad time zone, or when the survey exists with another population or kind of files.
     """
-    name = name.strip()
+    name, population = name.strip(), population.strip()
     if not name:
         raise SpotIDError("A survey needs a name.")
+    if max(len(name), len(population)) > _LONGEST_NAME:
+        raise SpotIDError(f"Names of surveys and populations may have at most {_LONGEST_NAME} characters.")
     if time_zone:
         check_time_zone(time_zone)
     survey = Survey.objects.filter(name__iexact=name).select_related("population").first()
@@ -84,10 +88,33 @@ def survey_delete(*, acting_user: User | None, survey: Survey) -> None:
             if heir is not None:
                 individual.founder = heir
                 individual.save(update_fields=["founder"])
+            else:
+                _bequeath(individual, going, acting_user)
         audit_record(acting_user=acting_user, action="survey.delete", target=survey, before={"name": name})
         survey.delete()
         individuals_resolve(population=population, detections=neighbours)
         transaction.on_commit(lambda: media_forget_survey(survey_id))
+
+
+def _bequeath(individual: Individual, going: set[int], acting_user: User | None) -> None:
+    """What people said of an individual passes to the one that stands for its remaining photos, if there is one."""
+    left = individual.detections.exclude(pk__in=going).values("pk")
+    successor = Individual.objects.filter(founder__in=left).order_by("number").first()
+    if successor is None or not (individual.name or individual.declared or individual.notes):
+        return
+    before = {"name": successor.name, "declared": successor.declared, "notes": successor.notes}
+    successor.name = successor.name or individual.name
+    successor.declared = successor.declared or individual.declared
+    successor.notes = "\n".join(part for part in (successor.notes, individual.notes) if part)
+    successor.save(update_fields=["name", "declared", "notes"])
+    audit_record(
+        acting_user=acting_user,
+        action="individual.succeed",
+        target=successor,
+        survey=successor.founder.image.survey,
+        before=before,
+        after={"name": successor.name, "declared": successor.declared, "notes": successor.notes, "of": individual.code},
+    )
 
 
 def _neighbours(detections: set[int]) -> list[int]:

@@ -8,6 +8,8 @@ import warnings
 from pathlib import Path
 from typing import Any
 
+from PIL import Image as PillowImage
+
 
 class WeightsRefused(Exception):
     """Weights that are missing, changed or of a kind that is not loaded; the text says what to do."""
@@ -51,7 +53,12 @@ def load_yolo(weights: Path, task: str, config_dir: Path | None) -> Any:
     os.environ.update(quiet_environment(config_dir))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        from ultralytics import YOLO, settings
+        opening = PillowImage.open
+        try:
+            from ultralytics import YOLO, settings
+        finally:
+            # ultralytics puts its own function in Pillow's place, which wants to install packages for broken photos.
+            PillowImage.open = opening
 
         if settings.get("sync"):
             settings.update({"sync": False})

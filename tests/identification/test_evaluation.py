@@ -73,3 +73,25 @@ def test_real_leopard_crops_reach_what_was_asked(shared_data: Path, tmp_path: Pa
     again = tmp_path / "again.json"
     call_command("evaluate", "--survey", "Leopards", "--truth", str(table), "--json", str(again))
     assert json.loads(again.read_text())["combined"]["tkrmd"] == figures["combined"]["tkrmd"]
+
+
+def test_labels_of_a_table_follow_the_export_and_leave_the_ambiguous_out(tmp_path: Path) -> None:
+    from identification.services.evaluation import AMBIGUOUS, _from_table
+
+    odd = 'a "quoted", name.jpg'
+    table = tmp_path / "t.csv"
+    table.write_text(
+        "Image Path,Leopard ID,x1\n"
+        '"a ""quoted"", name.jpg",leopard_1,0\n'
+        "'=sum.jpg,leopard_1,0\n"
+        "line\\u000abreak.jpg,leopard_2,0\n"
+        "two.jpg,leopard_1,0\ntwo.jpg,leopard_2,0\n"
+    )
+    images = [(1, odd), (2, "=sum.jpg"), (3, "line\nbreak.jpg"), (4, "two.jpg"), (5, "unlabelled.jpg")]
+    assert _from_table(table, images) == {1: "leopard_1", 2: "leopard_1", 3: "leopard_2", 4: AMBIGUOUS}
+
+
+def test_figures_have_somewhere_to_go_before_anything_is_ranked(tmp_path: Path) -> None:
+    make_survey(name="S")
+    with pytest.raises(CommandError, match=r"no folder .*nowhere"):
+        call_command("evaluate", "--survey", "S", "--truth", "folders", "--json", str(tmp_path / "nowhere" / "f.json"))

@@ -258,3 +258,25 @@ def test_gps_is_kept_apart_from_the_other_exif(tmp_path) -> None:
     image = Image.objects.get()
     assert (image.gps_latitude, image.gps_longitude) == pytest.approx((27.5, 76.4))
     assert "27" not in str(image.exif) and image.exif["Make"] == "Maker"
+
+
+def test_an_ingest_that_was_killed_is_completed_by_the_next(tmp_path, monkeypatch) -> None:
+    from identification.services import ingest as module
+
+    write_photo(tmp_path / "ST01" / "a.jpg", 1, taken="2024:03:01 06:00:00")
+    survey = ingest(tmp_path).survey
+    Survey.objects.update(matching_state="done")
+    write_photo(tmp_path / "ST01" / "b.jpg", 2, taken="2024:03:02 06:00:00")
+    monkeypatch.setattr(module._Run, "finish", lambda self, acting_user: (_ for _ in ()).throw(KeyboardInterrupt))
+    with pytest.raises(KeyboardInterrupt):
+        ingest(tmp_path)
+    monkeypatch.undo()
+    assert ingest(tmp_path).new == 0
+    survey.refresh_from_db()
+    assert survey.matching_state == "stale"
+    assert not Image.objects.filter(event=None).exists()
+
+
+def test_a_name_that_is_too_long_is_refused_with_its_reason(tmp_path) -> None:
+    with pytest.raises(SpotIDError, match="at most 200 characters"):
+        ingest(tmp_path, "x" * 201)

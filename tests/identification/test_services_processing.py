@@ -129,6 +129,8 @@ def test_processing_again_changes_nothing(survey) -> None:
     process(survey)
     before = state_of(survey)
     work_requeue(images=survey.images.all())
+    survey.refresh_from_db()
+    assert survey.matching_state == "stale", "photos that are tried again are matched again"
     process(survey)
     assert state_of(survey) == before
 
@@ -169,6 +171,7 @@ def test_a_full_disk_pauses_and_costs_no_attempt(survey, monkeypatch) -> None:
     assert batch_process(image_ids=list(Image.objects.values_list("pk", flat=True))) == 0
     assert set(Work.objects.values_list("state", "attempts")) == {("pending", 0)}
     assert Work.objects.filter(reason_code="disk_full").count() == 1
+    assert not Work.objects.exclude(queued_at=None).exists(), "all wait to be queued as soon as there is room"
     monkeypatch.undo()
     process(survey)
     assert set(Work.objects.values_list("state", flat=True)) == {"done"}
@@ -189,16 +192,19 @@ def test_a_flank_set_by_a_person_keeps_left_from_right(survey) -> None:
     one, two = Detection.objects.filter(image__relative_path__startswith="animal0").order_by("pk")[:2]
     detection_annotate(acting_user=None, detections=[one], flank="left")
     detection_annotate(acting_user=None, detections=[two], flank="right")
-    survey_match(survey_id=survey.pk)
+    survey.refresh_from_db()
+    assert survey.matching_state == "done", "what is ruled out needs no new run"
     assert not Candidate.objects.filter(anchor=one, detection=two).exists()
     assert Candidate.objects.filter(anchor=one).count() == 4
+    detection_annotate(acting_user=None, detections=[two], flank="unknown")
+    assert survey_match(survey_id=survey.pk)
+    assert Candidate.objects.filter(anchor=one, detection=two).exists()
 
 
 def test_an_unusable_detection_leaves_matching(survey) -> None:
     process(survey)
     gone = Detection.objects.first()
     detection_annotate(acting_user=None, detections=[gone], usable=False, unusable_reason="only the tail")
-    survey_match(survey_id=survey.pk)
     assert not Candidate.objects.filter(detection=gone).exists()
     assert not Candidate.objects.filter(anchor=gone).exists()
 
@@ -291,3 +297,55 @@ def test_what_stands_behind_the_animals_of_one_camera_does_not_match(survey) -> 
     assert inliers(None, None) > 20
     assert inliers(Framed("A", 1, here), Framed("A", 1, here)) > 20
     assert inliers(Framed("A", 1, here), Framed("B", 2, here)) > 20
+
+
+def test_the_loss_of_the_database_costs_no_attempt_and_is_raised(survey, monkeypatch) -> None:
+    from django.db import OperationalError
+
+    def away(*args, **kwargs):
+        raise OperationalError("server closed the connection unexpectedly")
+
+    monkeypatch.setattr(engines, "extract", away)
+    # In a test's transaction the connection must not be closed.
+    monkeypatch.setattr("identification.services.processing.close_old_connections", lambda: None)
+    with pytest.raises(OperationalError):
+        image_process(image_id=Image.objects.first().pk)
+    work = Work.objects.get(image=Image.objects.first())
+    assert (work.state, work.attempts, work.reason_code) == ("pending", 0, "database_away")
+
+
+def test_failure_reasons_name_no_path_of_the_server(survey, monkeypatch) -> None:
+    def missing(*args, **kwargs):
+        raise FileNotFoundError(errno.ENOENT, "No such file or directory", "/srv/secret/weights.onnx")
+
+    monkeypatch.setattr(engines, "extract", missing)
+    survey_process_inline(survey=survey)
+    assert set(Work.objects.values_list("reason", flat=True)) == {
+        "FileNotFoundError: No such file or directory. The worker's log says more."
+    }
+
+
+def test_deleting_a_survey_keeps_the_names_of_animals_that_live_on_elsewhere(survey, crops, tmp_path) -> None:
+    from identification.models import Individual
+    from identification.services.individuals import individual_rename
+
+    process(survey)
+    other_crops = tmp_path / "more"
+    for number in range(2):
+        path = other_crops / "animal0" / f"{number}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Pillow.fromarray(spotted(0, 3 + number)).save(path)
+    other = survey_ingest(
+        root=other_crops, survey_name="Next year", population_name=survey.population.name, crops_only=True
+    ).survey
+    process(other)
+    a, b = Detection.objects.filter(image__survey=survey).order_by("pk")[:2]
+    c, d = Detection.objects.filter(image__survey=other).order_by("pk")
+    decision_record(acting_user=None, first=a, second=b, verdict=Verdict.MATCH)
+    decision_record(acting_user=None, first=c, second=d, verdict=Verdict.MATCH)
+    individual_rename(acting_user=None, individual=Individual.objects.get(number=1), name="Kali")
+    decision_record(acting_user=None, first=b, second=c, verdict=Verdict.MATCH)
+    survey_delete(acting_user=None, survey=survey)
+    c.refresh_from_db()
+    d.refresh_from_db()
+    assert c.individual == d.individual and c.individual.name == "Kali"

@@ -29,6 +29,8 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         from ...services.evaluation import survey_evaluate
 
+        if options["json"] and not options["json"].absolute().parent.is_dir():
+            raise CommandError(f"There is no folder {options['json'].absolute().parent} to write the figures to.")
         try:
             survey = survey_by_name(options["survey"])
             with progress_bar() as progress:

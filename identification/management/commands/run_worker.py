@@ -49,6 +49,7 @@ class Command(BaseCommand):
 
         stopping_withdraw()
         ensure_model()
+        self._fetch_weights()
         self.cluster = _Cluster()
         self.cluster.start()
         try:
@@ -58,6 +59,17 @@ class Command(BaseCommand):
 
     def _stop(self, signum: int, frame: Any) -> None:
         self.stopping = True
+
+    def _fetch_weights(self) -> None:
+        """Get missing weights before the cluster starts: a long download in a worker would look like a hang."""
+        if settings.SPOTID_OFFLINE or (settings.SPOTID_DETECTOR_WEIGHTS and settings.SPOTID_SEGMENTER_WEIGHTS):
+            return
+        command = [sys.executable, str(settings.BASE_DIR / "manage.py"), "weights", "fetch"]
+        fetching = subprocess.Popen(command, stdin=subprocess.DEVNULL)
+        while fetching.poll() is None:
+            if self.stopping or parent_is_gone():
+                fetching.terminate()
+            time.sleep(_LOOP_SECONDS / 5)
 
     def _watch(self, options: dict[str, Any]) -> None:
         clocks = {"beat": 0.0, "reconcile": 0.0}
@@ -135,6 +147,8 @@ class _Cluster:
         )
         # The cluster's own parent is this process, which watches the launcher for both.
         env = {name: value for name, value in os.environ.items() if name != "SPOTID_PARENT_PID"}
+        # What could be fetched is there by now.
+        env["SPOTID_OFFLINE"] = "1"
         self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, env=env, **extra)
         self.began = time.monotonic()
 

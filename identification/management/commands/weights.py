@@ -41,7 +41,7 @@ class Command(BaseCommand):
         for source in KNOWN.values() if name is None else [KNOWN[name]]:
             try:
                 with progress_bar("B") as progress:
-                    fetched = fetch(source, Path(settings.SPOTID_WEIGHTS_DIR), progress=progress)
+                    fetched = fetch(source, Path(settings.SPOTID_WEIGHTS_DIR), progress=progress, timeout=10)
             except WeightsError as error:
                 failures.append(str(error))
             else:

@@ -198,3 +198,17 @@ def test_the_coco_detector_on_real_frames(shared_data: Path, tmp_path: Path) -> 
 
 def _seen(image: dict) -> bool:
     return any(detection["conf"] > 0.2 for detection in image["detections"])
+
+
+def test_loading_ultralytics_leaves_pillow_alone() -> None:
+    """In a fresh interpreter: its replacement of Image.open wants to install a package when a photo is broken."""
+    code = (
+        "import PIL.Image; before = PIL.Image.open\n"
+        "from pathlib import Path\n"
+        "from preprocessing.detection.ultralytics_runtime import load_yolo\n"
+        "try:\n    load_yolo(Path('/nowhere/none.onnx'), 'detect', None)\n"
+        "except Exception as error:\n    print(type(error).__name__)\n"
+        "import sys; assert 'ultralytics' in sys.modules; assert PIL.Image.open is before\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-2000:]
