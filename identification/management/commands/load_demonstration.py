@@ -10,6 +10,8 @@ from ...models import Survey
 from ._progress import progress_bar
 
 NAME = "Demonstration"
+_POPULATION = "Demonstration leopards"
+_TIME_ZONE = "Asia/Kolkata"
 
 
 class Command(BaseCommand):
@@ -33,8 +35,11 @@ class Command(BaseCommand):
             return
         from ...inference.demonstration import render_survey
         from ...services.ingest import survey_ingest
-        from ...services.surveys import population_describe
+        from ...services.surveys import population_describe, survey_get_or_create
 
+        # The survey is there from the start, so that a page which is opened meanwhile is not empty.
+        survey = survey_get_or_create(name=NAME, population=_POPULATION, time_zone=_TIME_ZONE)
+        population_describe(population=survey.population, species="Panthera pardus", code_prefix="DL")
         root = Path(settings.SPOTID_HOME) / "demonstration" / "photos"
         self.stdout.write(f"Rendering {options['photos']} photos of a made-up survey …")
         with progress_bar() as progress:
@@ -50,9 +55,8 @@ class Command(BaseCommand):
             result = survey_ingest(
                 root=root,
                 survey_name=NAME,
-                population_name="Demonstration leopards",
-                time_zone="Asia/Kolkata",
+                population_name=_POPULATION,
+                time_zone=_TIME_ZONE,
                 progress=progress,
             )
-        population_describe(population=result.survey.population, species="Panthera pardus", code_prefix="DL")
         self.stdout.write(f"{result.new} photos ingested; they are processed in the background.")
