@@ -11,7 +11,7 @@ from enum import StrEnum
 
 from django.contrib.auth.models import AnonymousUser
 from django.core.exceptions import PermissionDenied
-from django.db.models import QuerySet
+from django.db.models import Q, QuerySet
 
 from .models import Detection, Image, Individual, Membership, Population, Role, Survey, User
 
@@ -82,9 +82,13 @@ def require(user: Account, action: Action, survey: Survey) -> None:
 
 
 def images_for(user: Account) -> QuerySet[Image]:
-    """The photos the account may see. Photos of people are for curators and administrators."""
+    """The photos the account may see. Photos of people are for curators and administrators.
+
+    So are photos that nothing has looked at yet (no `detector`): nobody knows whether they show a person.
+    """
     return Image.objects.filter(survey__in=surveys_for(user)).exclude(
-        has_person=True, survey__in=Survey.objects.exclude(pk__in=surveys_for(user, Action.SEE_PEOPLE).values("pk"))
+        Q(has_person=True) | Q(detector=""),
+        survey__in=Survey.objects.exclude(pk__in=surveys_for(user, Action.SEE_PEOPLE).values("pk")),
     )
 
 
@@ -113,8 +117,9 @@ def individuals_for(user: Account) -> QuerySet[Individual]:
 
 
 def may_for_all(user: Account, action: Action, surveys: Iterable[Survey]) -> bool:
+    """Whether the account may take the action in each of the surveys. Of no survey at all it may not."""
     wanted = {survey.pk for survey in surveys}
-    return wanted <= set(surveys_for(user, action).values_list("pk", flat=True))
+    return bool(wanted) and wanted <= set(surveys_for(user, action).values_list("pk", flat=True))
 
 
 def member_may_be_changed_by(user: Account, membership: Membership) -> bool:

@@ -8,6 +8,22 @@ from zoneinfo import ZoneInfo
 
 GRID_DEGREES = 0.1
 
+# What was noticed when a photo was read (`preprocessing.metadata`, `preprocessing.imageio`, ingest).
+_FLAGS = {
+    "no_time": "the file holds no capture time",
+    "bad_time": "the capture time in the file cannot be read",
+    "clock_suspect": "the camera's clock was probably not set",
+    "time_from_maker_note": "the time comes from the camera maker's note",
+    "time_from_modified": "the time is when the file was last changed",
+    "gps_ignored": "the coordinates in the file cannot be right and were ignored",
+    "exif_bounded": "the file's metadata was too long and read only in part",
+    "exif_damaged": "the file's metadata is damaged",
+    "rotated": "turned upright",
+    "first_frame": "only the first picture of the file is shown",
+    "clock_change_gap": "the clocks skipped this hour when summer time began",
+    "clock_change_twice": "this hour came twice when summer time ended",
+}
+
 # The words say what the number means and no more; the number is always shown beside them.
 _WORDS = (
     (0.95, "almost surely the same animal"),
@@ -36,6 +52,11 @@ def percent(fraction: float | None) -> str:
     if 0 < fraction < 0.01:
         return "<1 %"
     return f"{fraction * 100:.0f} %"
+
+
+def flag_words(flag: str) -> str:
+    """What a flag of a photo says; one that is not known, without its underscores."""
+    return _FLAGS.get(flag) or flag.replace("_", " ")
 
 
 def span_words(span: timedelta) -> str:

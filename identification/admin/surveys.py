@@ -18,7 +18,6 @@ from unfold.widgets import UnfoldAdminSelect2Widget
 
 from .. import permissions
 from ..errors import SpotIDError
-from ..exports import survey_export_zip
 from ..models import Decision, Detection, Image, Population, Station, Survey, User, Work
 from ..permissions import Action, populations_for, surveys_for
 from ..selectors.surveys import FAILED, failed_images
@@ -26,6 +25,7 @@ from ..services.catalogue import population_update, survey_update
 from ..services.matching import matching_request
 from ..services.queue import work_enqueue, work_requeue
 from ..services.surveys import survey_delete, survey_get_or_create
+from ..views.downloads import export_download
 from .base import RoomAdmin, ServiceForm, account, plural
 from .filters import population_filter, yes_no_filter
 
@@ -299,13 +299,7 @@ class SurveyAdmin(RoomAdmin):
         if not self.allowed(request, surveys, action):
             return None
         try:
-            archive = survey_export_zip(
-                survey=surveys[0], acting_user=account(request), with_places=action == Action.EXPORT_PLACES
-            )
+            return export_download(survey=surveys[0], user=account(request), with_places=action == Action.EXPORT_PLACES)
         except SpotIDError as refused:
             messages.error(request, str(refused))
             return None
-        name = "".join(c if c.isalnum() or c in "-_" else "_" for c in surveys[0].name)[:80]
-        return FileResponse(
-            archive.open("rb"), as_attachment=True, filename=f"spotid_{name}.zip", content_type="application/zip"
-        )

@@ -162,7 +162,7 @@ def undo_outcome(*, user: User, decision: Decision) -> str:
     edge = MatchEdge.objects.get(pk=decision.edge_id)
     what = f"Taken back: {Verdict(decision.verdict).label}."
     if edge.verdict:
-        return f"{what} An earlier decision on the pair stands again: {Verdict(edge.verdict).label}."
+        return f"{what} Another decision on the pair stands: {Verdict(edge.verdict).label}."
     if decision.verdict != Verdict.MATCH:
         return f"{what} The pair is open again."
     left, right = component_of([edge.a_id]), component_of([edge.b_id])

@@ -161,6 +161,8 @@ def individual_page(*, user: User, individual: Individual) -> IndividualPage:
 _ACTIONS = {
     "individual.declare": "declared this animal",
     "individual.undeclare": "took the declaration back",
+    "individual.note": "changed the notes",
+    "individual.succeed": "let it take over from an animal that lost its photos",
 }
 
 
@@ -168,7 +170,7 @@ def _history(individual: Individual, readable: set[int]) -> list[HistoryLine]:
     lines = []
     entries = AuditEntry.objects.filter(object_type="individual", object_id=individual.pk).select_related("acting_user")
     for entry in entries[:HISTORY_SHOWN]:
-        what = _ACTIONS.get(entry.action, entry.action)
+        what = _ACTIONS.get(entry.action) or entry.action.rpartition(".")[2].replace("_", " ")
         if entry.action == "individual.rename":
             what = (
                 f"renamed it from “{entry.before.get('name') or 'no name'}” to “{entry.after.get('name') or 'no name'}”"

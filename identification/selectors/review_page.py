@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from django.db.models import Count
 
 from ..models import Detection, EmbeddingModel, ReviewPosition, Survey, User
-from ..permissions import detections_for, images_for
+from ..permissions import detections_for, images_for, surveys_for
 from ..presenting import span_words
 from .review import Offer, ReviewState, reviewable_detections
 
@@ -20,7 +20,8 @@ class ReviewPage:
 
     apart: time between the two photos in words, '' when a time is unknown. whole: ids of images that may be shown
     whole. joins: photos of the candidate's individual that a match would bring along. trained:
-    whether the similarity of vectors says anything.
+    whether the similarity of vectors says anything. sees_all: whether every survey of the population is the account's
+    to see; otherwise an animal may have photos that are kept from it, and whether it has is kept from it too.
     """
 
     offer: Offer
@@ -33,6 +34,7 @@ class ReviewPage:
     known_more: int
     joins: int
     trained: bool
+    sees_all: bool
 
 
 def review_page(*, user: User, state: ReviewState, offer: int | None) -> ReviewPage:
@@ -56,6 +58,9 @@ def review_page(*, user: User, state: ReviewState, offer: int | None) -> ReviewP
         known_more=max(0, len(known) - STRIP_LENGTH),
         joins=_joins(user, shown.detection),
         trained=EmbeddingModel.objects.filter(state=EmbeddingModel.State.ACTIVE, trained=True).exists(),
+        sees_all=not Survey.objects.filter(population=state.survey.population_id)
+        .exclude(pk__in=surveys_for(user))
+        .exists(),
     )
 
 

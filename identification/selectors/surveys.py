@@ -69,6 +69,13 @@ class PhotoCounts:
         return 100 * self.through // self.total if self.total else 0
 
 
+def matching_words(survey: Survey, photos: PhotoCounts) -> str:
+    """The state of the matching for people: it waits for photos only while photos wait."""
+    if survey.matching_state == Survey.Matching.STALE and photos.total and photos.through == photos.total:
+        return "Waiting to be matched"
+    return survey.get_matching_state_display()
+
+
 @dataclass
 class SurveyCard:
     """One survey of the list. `animals` counts usable boxes of animals, `identified` those that have an individual."""
@@ -80,6 +87,10 @@ class SurveyCard:
     individuals: int = 0
     decisions: int = 0
     may_decide: bool = False
+
+    @property
+    def matching_words(self) -> str:
+        return matching_words(self.survey, self.photos)
 
 
 def survey_cards(user: User) -> list[SurveyCard]:
@@ -143,7 +154,11 @@ class Engine:
 
 @dataclass
 class Dashboard:
-    """One survey in figures. `people` is None for accounts that may not see people."""
+    """One survey in figures.
+
+    `people` is None for accounts that may not see people. unseen: photos that are kept from such an account because
+    nothing has looked at them yet.
+    """
 
     survey: Survey
     photos: PhotoCounts
@@ -151,6 +166,7 @@ class Dashboard:
     with_animals: int
     empty: int
     people: int | None
+    unseen: int
     animals: int
     identified: int
     individuals: int
@@ -162,6 +178,10 @@ class Dashboard:
     engines: list[Engine]
     model: EmbeddingModel | None
     worker: str
+
+    @property
+    def matching_words(self) -> str:
+        return matching_words(self.survey, self.photos)
 
     @property
     def finished(self) -> bool:
@@ -185,19 +205,22 @@ def survey_dashboard(*, user: User, survey: Survey) -> Dashboard:
         with_animals=Count("pk", filter=animal, distinct=True),
         empty=Count("pk", filter=Q(work__state=ProcessingState.DONE, detections__isnull=True), distinct=True),
         people=Count("pk", filter=Q(has_person=True), distinct=True),
+        unseen=Count("pk", filter=Q(detector=""), distinct=True),
         first=Min("captured_at"),
         last=Max("captured_at"),
         unknown_time=Count("pk", filter=Q(captured_at__isnull=True), distinct=True),
     )
     found: dict[str, int] = next(iter(_identified(Q(image__survey=survey))), {})
     model = EmbeddingModel.objects.filter(state=EmbeddingModel.State.ACTIVE).first()
+    sees_people = may(user, Action.SEE_PEOPLE, survey)
     return Dashboard(
         survey=survey,
         photos=photo_counts(survey),
         stages=_stages(survey),
         with_animals=figures["with_animals"],
         empty=figures["empty"],
-        people=figures["people"] if may(user, Action.SEE_PEOPLE, survey) else None,
+        people=figures["people"] if sees_people else None,
+        unseen=0 if sees_people else figures["unseen"],
         animals=found.get("animals", 0),
         identified=found.get("identified", 0),
         individuals=found.get("individuals", 0),

@@ -26,6 +26,12 @@ def probability_words(probability: float | None) -> str:
 
 
 @register.filter
+def flag_words(flags: list[str]) -> str:
+    """The flags of a photo in words."""
+    return "; ".join(presenting.flag_words(flag) for flag in flags)
+
+
+@register.filter
 def captured(image: Image, survey: Survey) -> str:
     """When the photo was taken, by the clock at the camera."""
     return presenting.local_time(image.captured_at, survey.time_zone)

@@ -12,6 +12,7 @@ from django.utils.http import url_has_allowed_host_and_scheme
 from .. import permissions
 from ..models import Detection, Image, Individual, Survey, User
 from ..permissions import Action
+from ..selectors.individuals import declaration_of
 
 
 def account(request: HttpRequest) -> User:
@@ -56,6 +57,24 @@ def individual_of(request: HttpRequest, individual_id: int) -> Individual:
     if individual.retired and permissions.detections_for(user).filter(pk=individual.founder_id).exists():
         return individual
     raise Http404("No such individual.")
+
+
+def may_everywhere(request: HttpRequest, individual: Individual, action: Action) -> bool:
+    """Whether the account may take the action in every survey that the animal was seen in.
+
+    Of an animal without photos (retired, or all matched elsewhere) the survey of its founding photo decides.
+    """
+    seen = list(Survey.objects.filter(images__detections__individual=individual).distinct())
+    return permissions.may_for_all(account(request), action, seen or [individual.founder.image.survey])
+
+
+def may_undeclare(request: HttpRequest, individual: Individual) -> bool:
+    """Whether the account may take the declaration back: as a curator everywhere, or because it is its own."""
+    if may_everywhere(request, individual, Action.CURATE):
+        return True
+    last = declaration_of(individual)
+    own = last is not None and last.acting_user_id == request.user.pk
+    return own and may_everywhere(request, individual, Action.DECIDE)
 
 
 def back(request: HttpRequest, fallback: str, *args: object, query: str = "") -> HttpResponseRedirect:

@@ -13,12 +13,11 @@ from django.views.decorators.http import require_POST, require_safe
 
 from .. import permissions
 from ..errors import SpotIDError
-from ..models import Decision, Individual, Survey
+from ..models import Decision, Individual
 from ..permissions import Action
 from ..selectors.consequences import undo_outcome, undo_preview
 from ..selectors.individuals import (
     conflicts_read,
-    declaration_of,
     individual_cards,
     individual_page,
     individuals_listed,
@@ -26,7 +25,7 @@ from ..selectors.individuals import (
 )
 from ..services.decisions import decision_undo
 from ..services.individuals import individual_rename, individual_undeclare
-from .access import account, back, individual_of, number
+from .access import account, back, individual_of, may_everywhere, may_undeclare, number
 
 CARDS_PER_PAGE = 48
 
@@ -64,8 +63,8 @@ def individual_detail(request: HttpRequest, individual_id: int) -> HttpResponse:
         context = {"individual": individual, "successors": successors}
         return render(request, "identification/individual_retired.html", context)
     page = individual_page(user=user, individual=individual)
-    context = {"individual": individual, "page": page, "may_curate": _may(request, individual, Action.CURATE)}
-    context["may_undeclare"] = individual.declared and (context["may_curate"] or _declared_by(request, individual))
+    context = {"individual": individual, "page": page, "may_curate": may_everywhere(request, individual, Action.CURATE)}
+    context["may_undeclare"] = individual.declared and may_undeclare(request, individual)
     return render(request, "identification/individual_detail.html", context)
 
 
@@ -73,23 +72,11 @@ def _visible(request: HttpRequest, individual: Individual) -> bool:
     return permissions.individuals_for(account(request)).filter(pk=individual.pk).exists()
 
 
-def _may(request: HttpRequest, individual: Individual, action: Action) -> bool:
-    """Whether the account may take the action in every survey that the animal was seen in."""
-    surveys = Survey.objects.filter(images__detections__individual=individual).distinct()
-    return permissions.may_for_all(account(request), action, surveys)
-
-
-def _declared_by(request: HttpRequest, individual: Individual) -> bool:
-    """Whether the account itself declared the animal, and may still decide where it was seen."""
-    last = declaration_of(individual)
-    return last is not None and last.acting_user_id == request.user.pk and _may(request, individual, Action.DECIDE)
-
-
 def _curated(request: HttpRequest, individual_id: int) -> Individual:
     individual = individual_of(request, individual_id)
     if individual.retired:
         raise Http404("This code is retired.")
-    if not _may(request, individual, Action.CURATE):
+    if not may_everywhere(request, individual, Action.CURATE):
         raise PermissionDenied("Names and declarations are for curators of every survey that the animal was seen in.")
     return individual
 
@@ -113,7 +100,7 @@ def rename(request: HttpRequest, individual_id: int) -> HttpResponse:
 @require_POST
 def undeclare(request: HttpRequest, individual_id: int) -> HttpResponse:
     individual = individual_of(request, individual_id)
-    if not (_may(request, individual, Action.CURATE) or _declared_by(request, individual)):
+    if not may_undeclare(request, individual):
         raise PermissionDenied("This declaration is somebody else's; a curator can take it back.")
     individual_undeclare(acting_user=account(request), individual=individual)
     messages.success(request, f"{individual.code} is no longer declared. Its matches, if any, stay.")

@@ -15,9 +15,10 @@ from ..permissions import Action, detections_for, surveys_for
 from ..selectors.consequences import clash_read, undo_outcome
 from ..selectors.review import review_state
 from ..selectors.review_page import passed_anchors, review_page
+from ..selectors.surveys import matching_words, photo_counts
 from ..services.decisions import decision_record, decision_undo_last
 from ..services.review import review_anchor_pass, review_anchor_return, review_position_set
-from .access import account, number, survey_of
+from .access import account, may_undeclare, number, survey_of
 
 VIEWS = ("crop", "cutout", "edges", "whole")
 
@@ -45,12 +46,15 @@ def review(request: HttpRequest, survey_id: int) -> HttpResponse:
         state, explicit = review_state(user=user, survey=survey), False
     if state.anchor is None or not state.offers:
         context = {"survey": survey, "state": state, "passed": passed_anchors(user=user, survey=survey)}
+        context["matching_words"] = matching_words(survey, photo_counts(survey))
         return render(request, "identification/review_done.html", context)
     review_position_set(user=user, survey=survey, anchor=state.anchor)
     shown = request.GET.get("view", "crop")
     page = review_page(user=user, state=state, offer=number(request.GET.get("offer")))
     context = {"survey": survey, "state": state, "page": page, "explicit": explicit}
     context |= {"view": shown if shown in VIEWS else "crop", "views": VIEWS}
+    lone = state.anchor.individual
+    context["may_undeclare"] = lone is not None and lone.declared and may_undeclare(request, lone)
     return render(request, "identification/review.html", context)
 
 

@@ -4,22 +4,29 @@ from __future__ import annotations
 
 from django.contrib import messages
 from django.core.paginator import Paginator
-from django.http import FileResponse, HttpRequest, HttpResponse, HttpResponseBase, JsonResponse
+from django.http import HttpRequest, HttpResponse, HttpResponseBase, JsonResponse
 from django.shortcuts import redirect, render
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_POST, require_safe
 
 from .. import permissions
 from ..errors import SpotIDError
-from ..exports import survey_export_zip
 from ..permissions import Action
 from ..presenting import grid_cell
 from ..selectors.review import review_state
-from ..selectors.surveys import failed_images, photo_counts, skipped_files, survey_cards, survey_dashboard
+from ..selectors.surveys import (
+    failed_images,
+    matching_words,
+    photo_counts,
+    skipped_files,
+    survey_cards,
+    survey_dashboard,
+)
 from ..services.matching import matching_request
 from ..services.places import stations_reveal
 from ..services.queue import work_requeue
 from .access import account, survey_of
+from .downloads import export_download
 
 SKIPPED_PER_PAGE = 100
 
@@ -62,7 +69,7 @@ def survey_progress(request: HttpRequest, survey_id: int) -> JsonResponse:
             "through": photos.through,
             "percent": photos.percent,
             "matching": survey.matching_state,
-            "matching_label": survey.get_matching_state_display(),
+            "matching_label": matching_words(survey, photos),
             "matching_percent": matching,
             "finished": photos.through == photos.total and survey.matching_state in ("done", "failed"),
         }
@@ -107,14 +114,10 @@ def survey_export(request: HttpRequest, survey_id: int) -> HttpResponseBase:
     if with_places:
         permissions.require(account(request), Action.EXPORT_PLACES, survey)
     try:
-        archive = survey_export_zip(survey=survey, acting_user=account(request), with_places=with_places)
+        return export_download(survey=survey, user=account(request), with_places=with_places)
     except SpotIDError as refused:
         messages.error(request, str(refused))
         return redirect("survey-detail", survey.pk)
-    name = "".join(c if c.isalnum() or c in "-_" else "_" for c in survey.name)[:80]
-    return FileResponse(
-        archive.open("rb"), as_attachment=True, filename=f"spotid_{name}.zip", content_type="application/zip"
-    )
 
 
 def station_list(request: HttpRequest, survey_id: int) -> HttpResponse:

@@ -7,7 +7,15 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from identification.presenting import day_span, grid_cell, local_time, percent, probability_words, span_words
+from identification.presenting import (
+    day_span,
+    flag_words,
+    grid_cell,
+    local_time,
+    percent,
+    probability_words,
+    span_words,
+)
 
 
 def test_an_unknown_probability_is_said_to_be_unknown() -> None:
@@ -73,3 +81,24 @@ def test_times_are_those_of_the_camera() -> None:
 )
 def test_a_place_is_told_as_a_cell_of_a_fixed_grid(place: tuple[float, float], cell: str) -> None:
     assert grid_cell(*place) == cell
+
+
+def test_every_flag_that_reading_a_photo_can_set_has_words() -> None:
+    known = [
+        "no_time",
+        "bad_time",
+        "clock_suspect",
+        "time_from_maker_note",
+        "time_from_modified",
+        "gps_ignored",
+        "exif_bounded",
+        "exif_damaged",
+        "rotated",
+        "first_frame",
+        "clock_change_gap",
+        "clock_change_twice",
+    ]
+    words = [flag_words(flag) for flag in known]
+    assert len(set(words)) == len(known)
+    assert not [flag for flag, said in zip(known, words, strict=True) if said == flag.replace("_", " ")]
+    assert flag_words("") == "" and flag_words("never_heard_of") == "never heard of"

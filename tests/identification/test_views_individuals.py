@@ -7,12 +7,14 @@ from django.test import Client
 from django.urls import reverse
 
 from identification.models import (
+    AuditEntry,
     Decision,
     Detection,
     Individual,
     Role,
     Verdict,
 )
+from identification.permissions import Action, may_for_all
 from identification.services.individuals import individual_declare
 from tests.identification import factories as make
 from tests.identification.factories import client_of, match
@@ -22,7 +24,13 @@ pytestmark = pytest.mark.django_db
 
 def test_without_individuals_the_list_says_how_they_come_into_being() -> None:
     text = client_of(make.make_survey()).get(reverse("individual-list")).content.decode()
-    assert "No individual yet" in text
+    assert "No individual yet" in text and "answers to the filter" not in text
+
+
+def test_a_filter_that_nothing_answers_to_is_not_an_empty_catalogue() -> None:
+    survey = make.make_survey()
+    text = client_of(survey).get(reverse("individual-list") + f"?survey={survey.pk}").content.decode()
+    assert "No animal answers to the filter" in text and "No individual yet" not in text
 
 
 def test_individuals_are_listed_searched_and_narrowed_down() -> None:
@@ -183,6 +191,51 @@ def test_the_preview_says_what_follows_and_no_more() -> None:
         return client.get(reverse("decision-undo", args=[decision.pk])).content.decode()
 
     assert "other matches join them" in words(doubled)
-    assert "stands again: Not a match" in words(doubted)
+    assert "Another decision on the pair stands: Not a match" in words(doubted)
     client.post(reverse("decision-undo", args=[doubted.pk]))
     assert "open again" in words(refusal) and "come apart" not in words(refusal)
+
+
+def test_an_animal_that_was_merged_away_keeps_its_declaration_from_those_who_may_not_decide() -> None:
+    survey, animals = make.make_reviewable_survey(individuals=2, photos=1)
+    boss = make.make_user(superuser=True)
+    declared = [individual_declare(acting_user=boss, detection=row[0]) for row in animals]
+    match(boss, animals[0][0], animals[1][0])
+    retired = Individual.objects.get(retired=True)
+    address = reverse("individual-undeclare", args=[retired.pk])
+    assert retired in declared and not retired.detections.exists()
+    for role in (Role.VIEWER, Role.REVIEWER):
+        assert client_of(survey, role).post(address).status_code == 403
+    assert Individual.objects.get(pk=retired.pk).declared
+    assert client_of(survey, Role.CURATOR).post(address).status_code == 302
+    assert not Individual.objects.get(pk=retired.pk).declared
+
+
+def test_an_action_on_no_survey_at_all_is_refused() -> None:
+    assert not may_for_all(make.make_user(), Action.SEE, [])
+    assert not may_for_all(make.make_user(superuser=True), Action.CURATE, [])
+
+
+def test_the_history_speaks_in_words_and_says_whose_clock_it_follows() -> None:
+    survey, animals = make.make_reviewable_survey(individuals=1, photos=1, time_zone="Asia/Kolkata")
+    individual = individual_declare(acting_user=None, detection=animals[0][0])
+    for action in ("individual.note", "individual.succeed", "individual.looked_up"):
+        AuditEntry.objects.create(
+            action=action, object_type="individual", object_id=individual.pk, survey=survey, before={}, after={}
+        )
+    text = client_of(survey).get(reverse("individual-detail", args=[individual.pk])).content.decode()
+    assert "individual.note" not in text and "changed the notes" in text and "let it take over" in text
+    assert "looked up" in text and "looked_up" not in text
+    said = AuditEntry.objects.first()
+    assert said is not None and f"{said.created_at:%H:%M} UTC" in text
+
+
+def test_a_decision_that_stands_in_place_of_an_earlier_one_is_not_called_earlier() -> None:
+    survey, animals = make.make_reviewable_survey(individuals=1, photos=2)
+    former = match(None, *animals[0], Verdict.UNSURE)
+    match(None, *animals[0], Verdict.NO_MATCH)
+    client = client_of(survey)
+    address = reverse("decision-undo", args=[former.pk])
+    assert "earlier decision" not in client.get(address).content.decode()
+    text = client.post(address, follow=True).content.decode()
+    assert "Another decision on the pair stands: Not a match." in text and "stands again" not in text

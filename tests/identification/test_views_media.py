@@ -179,3 +179,18 @@ def test_a_picture_costs_few_questions(survey: Survey, django_assert_max_num_que
     client = client_of(survey, Role.VIEWER)
     with django_assert_max_num_queries(4):
         assert get(client, "crop", detection.pk)[0].status_code == 200
+
+
+@pytest.mark.parametrize("role", [Role.VIEWER, Role.REVIEWER])
+def test_a_photo_that_nothing_has_looked_at_is_kept_from_who_may_not_see_people(survey: Survey, role: str) -> None:
+    image = make.make_image(survey, state="pending", detector="")
+    client, curator = client_of(survey, role), client_of(survey, Role.CURATOR)
+    listed = reverse("photo-list", args=[survey.pk])
+    assert curator.get(listed).context["page"].paginator.count == 1
+    assert client.get(listed).context["page"].paginator.count == 0
+    assert client.get(reverse("photo-detail", args=[image.pk])).status_code == 404
+    for kind in ("preview", "thumbnail"):
+        assert get(client, kind, image.pk)[0].status_code == 404
+        assert get(curator, kind, image.pk)[0].status_code == 200
+    Image.objects.update(detector="finished-crop/1")
+    assert get(client, "preview", image.pk)[0].status_code == 200

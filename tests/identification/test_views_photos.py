@@ -91,3 +91,11 @@ def test_usability_is_said_and_taken_back() -> None:
     client.post(address, {"flank": "both", "category": "person"})
     detection.refresh_from_db()
     assert (detection.flank, detection.category) == ("right", "animal")
+
+
+def test_flags_of_a_photo_are_said_in_words() -> None:
+    survey = make.make_survey()
+    image = make.make_image(survey, flags=["clock_change_gap", "odd_one"])
+    text = client_of(survey, Role.VIEWER).get(reverse("photo-detail", args=[image.pk])).content.decode()
+    assert "the clocks skipped this hour" in text and "odd one" in text
+    assert "clock_change_gap" not in text and "odd_one" not in text

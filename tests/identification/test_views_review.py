@@ -21,7 +21,9 @@ from identification.models import (
     Verdict,
 )
 from identification.services.decisions import decision_record
+from identification.services.individuals import individual_declare
 from tests.identification import factories as make
+from tests.identification.factories import client_of, match
 
 pytestmark = pytest.mark.django_db
 
@@ -305,3 +307,25 @@ def test_the_page_asks_the_database_as_often_for_many_photos_as_for_few(django_a
     page(client, survey)
     with django_assert_max_num_queries(28):
         assert page(client, survey).status_code == 200
+
+
+def test_a_declaration_is_offered_back_only_to_those_who_may_take_it_back() -> None:
+    survey, animals = make.make_reviewable_survey(individuals=1, photos=2)
+    anchor = animals[0][0]
+    individual = individual_declare(acting_user=make.make_member(survey), detection=anchor)
+    page = reverse("review", args=[survey.pk]) + f"?anchor={anchor.pk}"
+    offer = reverse("individual-undeclare", args=[individual.pk])
+    assert offer not in client_of(survey, Role.REVIEWER).get(page).content.decode()
+    assert offer in client_of(survey, Role.CURATOR).get(page).content.decode()
+
+
+def test_an_animal_whose_other_photos_are_hidden_is_not_said_to_be_seen_once() -> None:
+    survey, animals = make.make_reviewable_survey(individuals=1, photos=2)
+    anchor = animals[0][0]
+    page = reverse("review", args=[survey.pk]) + f"?anchor={anchor.pk}"
+    individual_declare(acting_user=None, detection=anchor)
+    client = client_of(survey)
+    assert "was seen once so far" in client.get(page).content.decode()
+    match(None, anchor, make.make_sighting(make.make_survey(survey.population)))
+    text = client.get(page).content.decode()
+    assert "was seen once" not in text and "the only photo of" in text

@@ -13,6 +13,7 @@ from django.urls import reverse
 from identification.errors import SpotIDError
 from identification.models import (
     AuditEntry,
+    Image,
     ProcessingState,
     Role,
     Survey,
@@ -139,6 +140,64 @@ def test_an_export_that_cannot_be_written_says_so(monkeypatch) -> None:
     def full(**kwargs: object) -> None:
         raise SpotIDError("The export could not be written: No space left on device.")
 
-    monkeypatch.setattr("identification.views.surveys.survey_export_zip", full)
+    monkeypatch.setattr("identification.views.downloads.survey_export_zip", full)
     response = client_of(survey).post(reverse("survey-export", args=[survey.pk]), follow=True)
     assert "No space left on device" in response.content.decode()
+
+
+def test_admin_and_page_hand_out_the_same_file(monkeypatch, tmp_path: Path) -> None:
+    archive = tmp_path / "x.zip"
+    archive.write_bytes(b"PK")
+    monkeypatch.setattr("identification.views.downloads.survey_export_zip", lambda **kwargs: archive)
+    survey = make.make_survey(name="Nord 1")
+    client = Client()
+    client.force_login(make.make_user(superuser=True))
+    page = client.post(reverse("survey-export", args=[survey.pk]))
+    chosen = {"action": "download", "_selected_action": [survey.pk]}
+    admin = client.post(reverse("admin:identification_survey_changelist"), chosen)
+    assert page["Content-Disposition"] == admin["Content-Disposition"] == 'attachment; filename="spotid_Nord_1.zip"'
+    assert b"".join(page) == b"".join(admin) == b"PK"
+
+
+def test_photos_that_nothing_has_looked_at_are_announced_to_those_from_whom_they_are_kept() -> None:
+    survey = make.make_survey()
+    make.make_image(survey)
+    Image.objects.filter(pk=make.make_image(survey, state=ProcessingState.PENDING).pk).update(detector="")
+    address = reverse("survey-detail", args=[survey.pk])
+    words = "1 photo has not been looked at yet"
+    assert words in client_of(survey, Role.VIEWER).get(address).content.decode()
+    assert words not in client_of(survey, Role.CURATOR).get(address).content.decode()
+    Image.objects.update(detector="finished-crop/1")
+    assert "looked at yet" not in client_of(survey, Role.REVIEWER).get(address).content.decode()
+
+
+def test_an_engine_that_cannot_tell_people_is_named_to_those_who_ingest() -> None:
+    survey = make.make_survey()
+    make.make_image(survey, detector="background/1", detector_note="It cannot tell animals from people.")
+    address = reverse("survey-detail", args=[survey.pk])
+    assert "cannot tell animals from people" in client_of(survey, Role.CURATOR).get(address).content.decode()
+    assert "cannot tell animals from people" not in client_of(survey, Role.VIEWER).get(address).content.decode()
+
+
+def test_matching_waits_for_photos_only_while_photos_wait() -> None:
+    survey = make.make_survey()
+    make.make_image(survey)
+    waiting = make.make_image(survey, state=ProcessingState.PENDING)
+    client = client_of(survey)
+    pages = [reverse("survey-detail", args=[survey.pk]), reverse("survey-progress", args=[survey.pk])]
+    pages += [reverse("survey-list"), reverse("review", args=[survey.pk])]
+    make.make_detection(waiting)
+
+    def texts() -> list[str]:
+        return [client.get(page).content.decode() for page in pages]
+
+    assert all("Waiting for photos" in text for text in texts())
+    Work.objects.update(state=ProcessingState.DONE)
+    assert all("Waiting to be matched" in text and "Waiting for photos" not in text for text in texts())
+
+
+def test_the_time_of_matching_follows_the_clocks_of_the_survey() -> None:
+    survey = make.make_survey(matching_state="done", matched_at=make.START, time_zone="Asia/Kolkata")
+    make.make_image(survey)
+    text = client_of(survey).get(reverse("survey-detail", args=[survey.pk])).content.decode()
+    assert "Matched, 1 Mar 2024, 11:30:00" in text
