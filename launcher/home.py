@@ -12,6 +12,8 @@ from typing import Any
 from launcher.locks import FileLock
 from launcher.messages import LauncherError
 
+# What SpotID itself keeps beside the database; nobody else on the machine is to look in.
+_PRIVATE = ("media", "weights", "exports", "demonstration")
 LOG_LIMIT_BYTES = 5 * 1024 * 1024
 
 
@@ -69,7 +71,7 @@ def home_prepare(home: Home) -> None:
         if not home.path.exists():
             home.path.parent.mkdir(parents=True, exist_ok=True)
             home.path.mkdir(mode=0o711 if is_root() else 0o700)
-        for folder in (home.logs, home.run):
+        for folder in (home.logs, home.run, *(home.path / name for name in _PRIVATE)):
             folder.mkdir(mode=0o700, exist_ok=True)
         owner = home.secrets_file.stat().st_uid if home.secrets_file.exists() else None
     except OSError as error:

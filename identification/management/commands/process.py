@@ -39,7 +39,8 @@ class Command(BaseCommand):
             self._inline(survey)
         else:
             queued = work_enqueue(survey=survey, stale_only=True)
-            self.stdout.write(f"{queued} photos put on the queue.")
+            waiting = _works(survey).filter(state__in=_OPEN).count()
+            self.stdout.write(f"{waiting} photos wait for the workers" + (f", {queued} queued now." if queued else "."))
             if options["wait"]:
                 self._wait(survey)
         if options["inline"] or options["wait"]:
