@@ -8,7 +8,7 @@ from typing import Any, cast
 from django import forms
 from django.contrib import messages
 from django.db import IntegrityError, models, transaction
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from unfold.admin import ModelAdmin
 
 from .. import permissions
@@ -173,9 +173,25 @@ class RoomAdmin(ModelAdmin):
 
     def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
         """Hand what was said to the service; the row follows from it."""
-        form.apply(account(request))
+        try:
+            with transaction.atomic():
+                form.apply(account(request))
+        except SpotIDError as refused:
+            # The form was rehearsed; somebody else was quicker.
+            messages.error(request, str(refused))
+            request.spotid_refused = True  # type: ignore[attr-defined]
         if obj.pk is not None:
             obj.refresh_from_db()
+
+    def response_change(self, request: HttpRequest, obj: Any) -> HttpResponse:
+        if getattr(request, "spotid_refused", False):
+            return HttpResponseRedirect(request.get_full_path())
+        return super().response_change(request, obj)
+
+    def response_add(self, request: HttpRequest, obj: Any, post_url_continue: str | None = None) -> HttpResponse:
+        if getattr(request, "spotid_refused", False):
+            return HttpResponseRedirect(request.get_full_path())
+        return super().response_add(request, obj, post_url_continue)
 
     def allowed(self, request: HttpRequest, rows: Iterable[Any], action: Action) -> bool:
         """Whether the account may take the action on every row; says so where it may not."""

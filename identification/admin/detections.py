@@ -326,6 +326,9 @@ class DetectionAdmin(RoomAdmin):
     def undeclare(self, request: HttpRequest, chosen: QuerySet[Detection]) -> None:
         if self.allowed(request, chosen, Action.CURATE):
             declared = {d.individual for d in chosen if d.individual and d.individual.declared}
+            everywhere = Detection.objects.filter(individual__in=declared).select_related("image__survey")
+            if declared and not self.allowed(request, everywhere, Action.CURATE):
+                return
 
             def change() -> str:
                 for individual in declared:

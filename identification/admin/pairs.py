@@ -14,7 +14,7 @@ from unfold.decorators import display
 from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextInputWidget, UnfoldBooleanSwitchWidget
 
 from .. import permissions
-from ..errors import Contradiction, SpotIDError
+from ..errors import Contradiction, SpotIDError, StaleEdge
 from ..models import Detection, MatchEdge, Survey, User, Verdict
 from ..permissions import Action, detections_for, surveys_for
 from ..services.decisions import decision_record, decision_undo
@@ -72,6 +72,12 @@ class MatchEdgeForm(ServiceForm):
         edge = self.stored() if self.instance.pk else None
         if edge is not None and not said["verdict"]:
             if edge.verdict:
+                if said.get("version_seen") not in (None, edge.version):
+                    raise StaleEdge(
+                        f"This pair was decided in the meantime: {edge.get_verdict_display()}.",
+                        verdict=edge.verdict,
+                        version=edge.version,
+                    )
                 _undo_last(acting_user, edge, [edge.a.image.survey, edge.b.image.survey])
             return
         if edge is not None and said["verdict"] == edge.verdict and not said["note"]:

@@ -7,8 +7,10 @@ from dataclasses import dataclass
 
 from django.db import transaction
 
-from ..errors import Contradiction, SpotIDError
+from .. import permissions
+from ..errors import Contradiction, SpotIDError, UndoRefused
 from ..models import Candidate, Decision, Detection, Flank, Individual, MatchEdge, User, Verdict
+from ..permissions import Action
 from ..selectors.graph import component_of
 from .audit import audit_record
 from .decisions import decision_record, decision_undo
@@ -135,9 +137,11 @@ def detection_detach(*, acting_user: User | None, detection: Detection) -> int:
 
     A declaration of the detection itself is taken back too, so that it is nobody's afterwards.
     """
-    edges = MatchEdge.objects.filter(verdict=Verdict.MATCH)
+    matches = MatchEdge.objects.filter(verdict=Verdict.MATCH).select_related("a__image__survey", "b__image__survey")
+    edges = list((matches.filter(a=detection) | matches.filter(b=detection)).order_by("pk"))
+    _require(acting_user, Action.UNDO_ANY, [end for edge in edges for end in (edge.a, edge.b)])
     count = 0
-    for edge in (edges.filter(a=detection) | edges.filter(b=detection)).order_by("pk"):
+    for edge in edges:
         while edge.verdict == Verdict.MATCH:
             standing = edge.decisions.filter(undoes__isnull=True, undone_by__isnull=True).latest("id")
             decision_undo(acting_user=acting_user, decision=standing, any_user=True)
@@ -172,6 +176,7 @@ def detection_assign(
     detection_detach(acting_user=acting_user, detection=detection)
     similar = sorted(members, key=lambda row: (-likeness.get(row.pk, 0.0), row.pk))
     best = similar[0] if likeness else _partner(detection, similar)
+    _require(acting_user, Action.DECIDE, [detection, best])
     return decision_record(
         acting_user=acting_user,
         first=detection,
@@ -180,6 +185,15 @@ def detection_assign(
         anchor=detection,
         confirm_contradiction=confirm_contradiction,
     )
+
+
+def _require(acting_user: User | None, action: Action, detections: Iterable[Detection]) -> None:
+    """Refuse what would reach into surveys in which the account may not do it. Without an account it is the system."""
+    surveys = {detection.image.survey for detection in detections}
+    if acting_user is not None and surveys and not permissions.may_for_all(acting_user, action, surveys):
+        raise UndoRefused(
+            "A match with a photo of another survey is concerned, in which you may not do this. Nothing was changed."
+        )
 
 
 @transaction.atomic

@@ -298,3 +298,47 @@ def test_autocomplete_offers_only_what_is_seen(client, staff, survey, foreign):
     said = {"app_label": "identification", "model_name": "matchedge", "field_name": "a", "term": ""}
     found = {int(row["id"]) for row in client.get(address, said).json()["results"]}
     assert own.pk in found and other.pk not in found
+
+
+def test_a_curator_of_one_survey_takes_nothing_apart_that_reaches_into_another(client, staff, survey, foreign):
+    """Somebody's match with a photo of a survey in which the curator has no word stays, by action and by form."""
+    own, other = make_sighting(survey), make_sighting(foreign)
+    decision_record(acting_user=make_user(superuser=True), first=own, second=other, verdict="match")
+    staff("curator")
+    data = {"action": "detach", ACTION_CHECKBOX_NAME: [own.pk], "confirmed": "yes"}
+    answer = client.post(reverse("admin:identification_detection_changelist"), data, follow=True)
+    assert "Nothing was changed" in answer.content.decode()
+    own.refresh_from_db()
+    assert own.individual is not None
+    assert Decision.objects.filter(undoes__isnull=False).count() == 0
+
+
+def test_taking_apart_is_the_curators_where_all_of_it_is_in_the_own_survey(staff, survey, foreign):
+    from identification.errors import UndoRefused
+    from identification.services.identity import detection_assign, detection_detach
+
+    one, two = make_sighting(survey), make_sighting(survey)
+    decision_record(acting_user=make_user(superuser=True), first=one, second=two, verdict="match")
+    curator = staff("curator")
+    assert detection_detach(acting_user=curator, detection=one) == 1
+    stranger = individual_declare(acting_user=None, detection=make_sighting(foreign))
+    with pytest.raises(UndoRefused):
+        detection_assign(acting_user=curator, detection=one, individual=stranger)
+
+
+def test_an_undo_by_form_on_a_stale_view_is_refused_with_the_present_state(survey):
+    from identification.admin.pairs import MatchEdgeForm
+    from identification.errors import StaleEdge
+
+    boss = make_user(superuser=True)
+    a, b = make_sighting(survey), make_sighting(survey)
+    edge = decision_record(acting_user=boss, first=a, second=b, verdict="match").edge
+    seen = edge.version
+    decision_record(acting_user=boss, first=a, second=b, verdict="no_match")
+    edge.refresh_from_db()
+    form = MatchEdgeForm({"verdict": "", "version_seen": seen}, instance=edge)
+    form.cleaned_data = {"verdict": "", "note": "", "version_seen": seen, "confirm_contradiction": False}
+    with pytest.raises(StaleEdge):
+        form.apply(boss)
+    edge.refresh_from_db()
+    assert edge.verdict == "no_match"
