@@ -8,13 +8,16 @@ from typing import Any, cast
 from django import forms
 from django.contrib import messages
 from django.db import IntegrityError, models, transaction
-from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.http import HttpRequest, HttpResponseRedirect
 from unfold.admin import ModelAdmin
 
 from .. import permissions
 from ..errors import SpotIDError
 from ..models import Survey, User
 from ..permissions import Action
+from ..services.identity import rehearsed
+
+_THERE = "There is such a row already."
 
 # What may follow the name of a filter in an address.
 _LOOKUPS = {"", "exact", "isnull", "in", "gt", "gte", "lt", "lte", "year", "month", "day"}
@@ -25,22 +28,15 @@ def account(request: HttpRequest) -> User:
     return cast(User, request.user)
 
 
-class _Rehearsed(Exception):
-    """Ends a rehearsal; everything that it wrote is taken back."""
-
-
 def rehearse(change: Callable[[], Any]) -> str:
     """Try a change in a transaction that is rolled back; returns why it is refused, or an empty text."""
     try:
-        with transaction.atomic():
-            change()
-            raise _Rehearsed
-    except _Rehearsed:
-        return ""
+        rehearsed(change)
     except SpotIDError as refused:
         return str(refused)
     except IntegrityError:
-        return "There is such a row already."
+        return _THERE
+    return ""
 
 
 class ServiceForm(forms.ModelForm):  # type: ignore[type-arg]
@@ -173,25 +169,27 @@ class RoomAdmin(ModelAdmin):
 
     def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
         """Hand what was said to the service; the row follows from it."""
-        try:
-            with transaction.atomic():
-                form.apply(account(request))
-        except SpotIDError as refused:
-            # The form was rehearsed; somebody else was quicker.
-            messages.error(request, str(refused))
-            request.spotid_refused = True  # type: ignore[attr-defined]
+        form.apply(account(request))
         if obj.pk is not None:
             obj.refresh_from_db()
 
-    def response_change(self, request: HttpRequest, obj: Any) -> HttpResponse:
-        if getattr(request, "spotid_refused", False):
-            return HttpResponseRedirect(request.get_full_path())
-        return super().response_change(request, obj)
+    def changeform_view(self, request: HttpRequest, *args: Any, **options: Any) -> Any:
+        """Save once more where somebody else was quicker than the rehearsal: the form then refuses it by itself.
 
-    def response_add(self, request: HttpRequest, obj: Any, post_url_continue: str | None = None) -> HttpResponse:
-        if getattr(request, "spotid_refused", False):
-            return HttpResponseRedirect(request.get_full_path())
-        return super().response_add(request, obj, post_url_continue)
+        A refusal rolls everything back, and the form comes again with what was typed and with the reason.
+        """
+        try:
+            return super().changeform_view(request, *args, **options)
+        except (SpotIDError, IntegrityError):
+            if request.method != "POST":
+                raise
+        try:
+            return super().changeform_view(request, *args, **options)
+        except SpotIDError as refused:
+            messages.error(request, str(refused))
+        except IntegrityError:
+            messages.error(request, _THERE)
+        return HttpResponseRedirect(request.get_full_path())
 
     def allowed(self, request: HttpRequest, rows: Iterable[Any], action: Action) -> bool:
         """Whether the account may take the action on every row; says so where it may not."""

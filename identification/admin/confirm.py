@@ -9,11 +9,15 @@ from django import forms
 from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
 from django.http import HttpRequest
 from django.template.response import TemplateResponse
+from django.utils.html import format_html, format_html_join
 from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextInputWidget, UnfoldBooleanSwitchWidget
 
 from ..models import Category, Flank
 
 _AS_IT_IS = ("", "leave as it is")
+
+# Of each pair on a page: both photos and the version that the page showed.
+SEEN = "version_seen"
 
 
 class AnnotateForm(forms.Form):
@@ -81,6 +85,9 @@ def ask(
     pictures: Any = "",
 ) -> TemplateResponse:
     """The page. Its form comes back to the same action with `confirmed=yes`."""
+    seen = format_html_join(
+        "", '<input type="hidden" name="{}" value="{}">', ((SEEN, v) for v in request.POST.getlist(SEEN))
+    )
     context = {
         **admin.admin_site.each_context(request),
         "opts": admin.opts,
@@ -90,7 +97,7 @@ def ask(
         "lines": lines,
         "warning": warning,
         "form": form,
-        "pictures": pictures,
+        "pictures": format_html("{}{}", seen, pictures),
         "chosen": request.POST.getlist(ACTION_CHECKBOX_NAME),
         "checkbox": ACTION_CHECKBOX_NAME,
         "across": request.POST.get("select_across", "0"),

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from django import forms
-from django.contrib import admin
+from django.contrib import admin, messages
 from django.db.models import Q, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.utils.html import format_html
+from unfold.admin import ModelAdmin
 from unfold.contrib.filters.admin import ChoicesDropdownFilter
 from unfold.decorators import display
 from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextInputWidget, UnfoldBooleanSwitchWidget
@@ -18,8 +20,9 @@ from ..errors import Contradiction, SpotIDError, StaleEdge
 from ..models import Detection, MatchEdge, Survey, User, Verdict
 from ..permissions import Action, detections_for, surveys_for
 from ..services.decisions import decision_record, decision_undo
+from ..services.individuals import population_lock
 from .base import RoomAdmin, ServiceForm, account, plural, rehearse
-from .confirm import ConfirmForm, ask, confirmed
+from .confirm import SEEN, ConfirmForm, ask, confirmed
 from .filters import survey_filter, yes_no_filter
 from .pictures import clock, gallery, linked, pair_picture
 
@@ -33,8 +36,19 @@ def candidates_seen(user: User) -> QuerySet[Detection]:
     return detections_for(user).filter(image__survey__in=surveys_for(user, Action.SEE_CANDIDATES))
 
 
-def _undo_last(user: User, edge: MatchEdge, surveys: list[Survey]) -> None:
-    """Take back the decision that stands. Somebody else's needs a curator."""
+def _undo_last(user: User, edge: MatchEdge, surveys: list[Survey], seen: int | None) -> None:
+    """Take back the decision that stands. Somebody else's needs a curator.
+
+    Raises StaleEdge when the pair is no longer at the version that was seen. Call it in a transaction.
+    """
+    population_lock(edge.a.image.survey.population_id)
+    edge.refresh_from_db(fields=["verdict", "version"])
+    if seen not in (None, edge.version):
+        raise StaleEdge(
+            f"This pair was decided in the meantime: {edge.get_verdict_display() or 'undecided'}.",
+            verdict=edge.verdict,
+            version=edge.version,
+        )
     standing = edge.decisions.filter(undoes__isnull=True, undone_by__isnull=True).order_by("-id").first()
     if standing is None:
         raise SpotIDError("No decision on this pair stands.")
@@ -72,13 +86,8 @@ class MatchEdgeForm(ServiceForm):
         edge = self.stored() if self.instance.pk else None
         if edge is not None and not said["verdict"]:
             if edge.verdict:
-                if said.get("version_seen") not in (None, edge.version):
-                    raise StaleEdge(
-                        f"This pair was decided in the meantime: {edge.get_verdict_display()}.",
-                        verdict=edge.verdict,
-                        version=edge.version,
-                    )
-                _undo_last(acting_user, edge, [edge.a.image.survey, edge.b.image.survey])
+                surveys = [edge.a.image.survey, edge.b.image.survey]
+                _undo_last(acting_user, edge, surveys, said.get("version_seen"))
             return
         if edge is not None and said["verdict"] == edge.verdict and not said["note"]:
             return
@@ -114,6 +123,18 @@ class PairsAdmin(RoomAdmin):
 
     def surveys_of(self, obj: Any) -> list[Survey]:
         return [end.image.survey for end in self.ends(obj)]
+
+    def version_of(self, row: Any) -> int:
+        """The version of the pair as the list shows it; 0 for one that nobody has said anything of."""
+        raise NotImplementedError
+
+    def action_checkbox(self, obj: Any) -> str:
+        """The box to choose a row, and which state of the pair it shows: actions refuse what changed since."""
+        a, b = _key(*self.ends(obj))
+        hidden = format_html('<input type="hidden" name="{}" value="{}-{}-{}">', SEEN, a, b, self.version_of(obj))
+        return format_html("{}{}", super().action_checkbox(obj), hidden)
+
+    action_checkbox.short_description = ModelAdmin.action_checkbox.short_description  # type: ignore[attr-defined]
 
     @display(description="Pair")
     def picture(self, row: Any) -> str:
@@ -163,14 +184,37 @@ class PairsAdmin(RoomAdmin):
             )
 
         def change() -> str:
-            _record(account(request), pairs, verdict, confirm=bool(warning))
+            _record(account(request), pairs, verdict, confirm=bool(warning), seen=_seen(request))
             return f"{plural(len(pairs), 'pair')} decided: {verdict.label.lower()}."
 
         self.told(request, change)
         return None
 
 
-def _record(user: User | None, pairs: list[tuple[Detection, Detection]], verdict: Verdict, *, confirm: bool) -> None:
+def _key(first: Detection, second: Detection) -> tuple[int, int]:
+    return min(first.pk, second.pk), max(first.pk, second.pk)
+
+
+def _seen(request: HttpRequest) -> dict[tuple[int, int], int]:
+    """The versions of the pairs that the page showed, by the photos of the pair. Pairs on other pages are not in it."""
+    found = {}
+    for value in request.POST.getlist(SEEN):
+        parts = value.split("-")
+        if len(parts) == 3 and all(part.isascii() and part.isdigit() for part in parts):
+            a, b, version = map(int, parts)
+            found[a, b] = version
+    return found
+
+
+def _record(
+    user: User | None,
+    pairs: list[tuple[Detection, Detection]],
+    verdict: Verdict,
+    *,
+    confirm: bool,
+    seen: Mapping[tuple[int, int], int],
+) -> None:
+    expected = dict(seen)
     for first, second in pairs:
         decision_record(
             acting_user=user,
@@ -178,6 +222,8 @@ def _record(user: User | None, pairs: list[tuple[Detection, Detection]], verdict
             second=second,
             verdict=verdict,
             anchor=first,
+            # Only once: two candidates may be the same pair, seen from either end.
+            expected_version=expected.pop(_key(first, second), None),
             confirm_contradiction=confirm,
         )
 
@@ -195,7 +241,7 @@ def _collision(pairs: list[tuple[Detection, Detection]], verdict: Verdict) -> st
     def attempt() -> None:
         nonlocal found
         try:
-            _record(None, pairs, verdict, confirm=False)
+            _record(None, pairs, verdict, confirm=False, seen={})
         except Contradiction as collision:
             found = str(collision)
 
@@ -238,6 +284,9 @@ class MatchEdgeAdmin(PairsAdmin):
 
     def ends(self, row: MatchEdge) -> tuple[Detection, Detection]:
         return row.a, row.b
+
+    def version_of(self, row: MatchEdge) -> int:
+        return row.version
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return self.has_decide_permission(request)
@@ -319,13 +368,19 @@ class MatchEdgeAdmin(PairsAdmin):
 
     @admin.action(description="Take the standing decision back", permissions=["decide"])
     def take_back(self, request: HttpRequest, chosen: QuerySet[MatchEdge]) -> None:
-        rows = [edge for edge in chosen if edge.verdict]
+        seen = _seen(request)
+        rows = [
+            edge for edge in chosen if edge.verdict or seen.get((edge.a_id, edge.b_id), edge.version) != edge.version
+        ]
+        if not rows:
+            messages.info(request, "No decision on the chosen pairs stands.")
+            return
         if not self.allowed(request, rows, Action.DECIDE):
             return
 
         def change() -> str:
             for edge in rows:
-                _undo_last(account(request), edge, self.surveys_of(edge))
+                _undo_last(account(request), edge, self.surveys_of(edge), seen.get((edge.a_id, edge.b_id)))
             return f"{plural(len(rows), 'decision')} taken back."
 
         self.told(request, change)

@@ -41,12 +41,21 @@ class CandidateAdmin(PairsAdmin, ReadOnlyAdmin):
     def ends(self, row: Candidate) -> tuple[Detection, Detection]:
         return row.anchor, row.detection
 
+    def version_of(self, row: Any) -> int:
+        return row.edge_version or 0
+
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
         edge = MatchEdge.objects.filter(
             a=Least(OuterRef("anchor_id"), OuterRef("detection_id")),
             b=Greatest(OuterRef("anchor_id"), OuterRef("detection_id")),
         )
-        return super().get_queryset(request).annotate(edge_verdict=Subquery(edge.values("verdict")[:1]))
+        return (
+            super()
+            .get_queryset(request)
+            .annotate(
+                edge_verdict=Subquery(edge.values("verdict")[:1]), edge_version=Subquery(edge.values("version")[:1])
+            )
+        )
 
     @display(description="Probability", ordering="probability")
     def probability_shown(self, row: Candidate) -> str:

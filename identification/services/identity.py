@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 from django.db import transaction
 
@@ -18,6 +19,16 @@ from .individuals import individual_undeclare, population_lock
 
 MOST_JUDGED = 60
 _MOST_PAIRED = 12
+
+T = TypeVar("T")
+
+
+def rehearsed(change: Callable[[], T]) -> T:
+    """What a change returns, in a transaction that is rolled back. Raises what the change raises."""
+    with transaction.atomic():
+        outcome = change()
+        transaction.set_rollback(True)
+    return outcome
 
 
 @dataclass(frozen=True)
@@ -94,34 +105,30 @@ def _stands(first: Detection, second: Detection, verdict: str) -> bool:
     return MatchEdge.objects.filter(a=a, b=b, verdict=verdict).exists()
 
 
-class _Enough(Exception):
-    """Ends a rehearsal; everything that it wrote is taken back."""
-
-
 def detections_judge_preview(*, detections: Iterable[Detection], verdict: str) -> JudgePreview:
     """Rehearse a verdict on several detections in a transaction that is rolled back."""
     chosen = list(detections)
-    contradiction = ""
-    try:
-        with transaction.atomic():
-            before = set(_individuals(chosen).values_list("pk", flat=True))
-            try:
-                decisions = detections_judge(acting_user=None, detections=chosen, verdict=verdict)
-            except Contradiction as collision:
-                contradiction = str(collision)
-                decisions = detections_judge(
-                    acting_user=None, detections=chosen, verdict=verdict, confirm_contradiction=True
-                )
-            retired = Individual.objects.filter(pk__in=before, retired=True).select_related("population")
-            preview = JudgePreview(
-                pairs=len(decisions),
-                retired=tuple(retired.order_by("number")),
-                survivors=tuple(_individuals(chosen).select_related("population").order_by("number")),
-                contradiction=contradiction,
+
+    def judge() -> JudgePreview:
+        contradiction = ""
+        before = set(_individuals(chosen).values_list("pk", flat=True))
+        try:
+            decisions = detections_judge(acting_user=None, detections=chosen, verdict=verdict)
+        except Contradiction as collision:
+            contradiction = str(collision)
+            decisions = detections_judge(
+                acting_user=None, detections=chosen, verdict=verdict, confirm_contradiction=True
             )
-            raise _Enough
-    except _Enough:
-        return preview
+        retired = Individual.objects.filter(pk__in=before, retired=True).select_related("population")
+        return JudgePreview(
+            pairs=len(decisions),
+            retired=tuple(retired.order_by("number")),
+            survivors=tuple(_individuals(chosen).select_related("population").order_by("number")),
+            contradiction=contradiction,
+        )
+
+    try:
+        return rehearsed(judge)
     except SpotIDError as refused:
         return JudgePreview(refused=str(refused))
 
@@ -173,6 +180,9 @@ def detection_assign(
     likeness = dict(
         Candidate.objects.filter(anchor=detection, detection__in=members).values_list("detection_id", "probability")
     )
+    if acting_user is not None:
+        own = set(permissions.surveys_for(acting_user, Action.DECIDE).values_list("pk", flat=True))
+        members = [row for row in members if row.image.survey_id in own] or members
     detection_detach(acting_user=acting_user, detection=detection)
     similar = sorted(members, key=lambda row: (-likeness.get(row.pk, 0.0), row.pk))
     best = similar[0] if likeness else _partner(detection, similar)

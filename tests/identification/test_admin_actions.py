@@ -1,14 +1,18 @@
 """What people say in the admin goes through the services, is audited, and is asked again where it merges."""
 
 import io
+import itertools
+import re
 import zipfile
 
 import pytest
 from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
 from django.urls import reverse
 
+from identification.admin.pairs import MatchEdgeForm
+from identification.errors import StaleEdge
 from identification.models import AuditEntry, Decision, Detection, Image, Individual, MatchEdge, Survey, User, Work
-from identification.services.decisions import decision_record
+from identification.services.decisions import decision_record, decision_undo
 from identification.services.individuals import individual_declare
 from tests.identification import factories
 from tests.identification.factories import make_candidate, make_sighting, make_survey, make_user
@@ -291,6 +295,107 @@ class TestPairs:
         act(client, "matchedge", "take_back", [edge])
         edge.refresh_from_db()
         assert edge.verdict == "" and not Individual.objects.filter(retired=False).exists()
+
+    def test_an_undo_in_the_form_spares_a_newer_decision(self, client, administrator, survey):
+        first, second = sightings(survey, 2)
+        edge = decision_record(acting_user=administrator, first=first, second=second, verdict="match").edge
+        decision_record(acting_user=make_user("x"), first=first, second=second, verdict="no_match")
+        response = form(client, "matchedge", edge, verdict="", version_seen=edge.version)
+        assert "in the meantime" in str(errors(response))
+        assert MatchEdge.objects.get().verdict == "no_match"
+
+    @pytest.mark.parametrize("action", ["take_back", "match", "unsure"])
+    def test_actions_on_a_list_that_is_out_of_date_are_refused(self, action, client, administrator, survey):
+        first, second, third = sightings(survey, 3)
+        edges = [
+            decision_record(acting_user=administrator, first=first, second=other, verdict="unsure").edge
+            for other in (second, third)
+        ]
+        seen = versions(client, "matchedge")
+        decision_record(acting_user=make_user("x"), first=first, second=third, verdict="no_match")
+        before = Decision.objects.count()
+        page = act(client, "matchedge", action, edges, version_seen=seen, confirmed="yes", confirm_contradiction="on")
+        assert "decided in the meantime: Not a match" in page.content.decode()
+        assert Decision.objects.count() == before, "all or nothing"
+        act(client, "matchedge", "take_back", edges, version_seen=versions(client, "matchedge"))
+        assert Decision.objects.count() == before + 2
+
+    def test_a_colleagues_undo_is_not_followed_by_another(self, client, administrator, survey):
+        first, second = sightings(survey, 2)
+        edge = decision_record(acting_user=administrator, first=first, second=second, verdict="unsure").edge
+        decision = decision_record(acting_user=administrator, first=first, second=second, verdict="match")
+        seen = versions(client, "matchedge")
+        decision_undo(acting_user=administrator, decision=decision)
+        page = act(client, "matchedge", "take_back", [edge], version_seen=seen)
+        assert "in the meantime: Unsure" in page.content.decode()
+
+    def test_candidates_seen_undecided_are_not_decided_over_a_colleague(self, client, administrator, survey):
+        first, second = sightings(survey, 2)
+        rows = [make_candidate(first, second), make_candidate(second, first)]
+        seen = versions(client, "candidate")
+        assert seen == [f"{first.pk}-{second.pk}-0"] * 2
+        act(client, "candidate", "unsure", rows, version_seen=seen)
+        assert set(Decision.objects.values_list("verdict", flat=True)) == {"unsure"}, "one pair seen from either end"
+        page = act(client, "candidate", "no_match", rows, version_seen=seen)
+        assert "in the meantime: Unsure" in page.content.decode()
+        assert MatchEdge.objects.get().verdict == "unsure"
+
+    def test_the_page_in_between_keeps_what_was_seen(self, client, administrator, survey):
+        first, second = sightings(survey, 2)
+        for row in (first, second):
+            individual_declare(acting_user=administrator, detection=row)
+        rows = [make_candidate(first, second)]
+        seen = versions(client, "candidate")
+        page = act(client, "candidate", "match", rows, version_seen=seen)
+        assert SEEN.findall(page.content.decode()) == seen
+
+    @pytest.mark.parametrize("add", [False, True])
+    def test_a_form_that_somebody_overtook_comes_back_with_what_was_typed(
+        self, add, client, administrator, survey, monkeypatch
+    ):
+        first, second = sightings(survey, 2)
+        overtaken(monkeypatch, lambda call: call > 1)
+        if add:
+            said = {"a": first.pk, "b": second.pk, "verdict": "match", "note": "the left ear"}
+            response = client.post(reverse("admin:identification_matchedge_add"), said)
+        else:
+            response = form(
+                client, "matchedge", MatchEdge.objects.create(a=first, b=second), verdict="match", note="the left ear"
+            )
+        assert response.status_code == 200
+        assert "somebody was quicker" in str(errors(response))
+        assert "the left ear" in response.content.decode()
+        assert not Decision.objects.exists()
+
+    def test_a_form_that_is_overtaken_twice_says_so(self, client, administrator, survey, monkeypatch):
+        first, second = sightings(survey, 2)
+        overtaken(monkeypatch, lambda call: call % 2 == 0)
+        edge = MatchEdge.objects.create(a=first, b=second)
+        response = form(client, "matchedge", edge, verdict="match")
+        assert response.status_code == 302
+        assert "somebody was quicker" in client.get(response["Location"]).content.decode()
+        assert not Decision.objects.exists()
+
+
+SEEN = re.compile(r'name="version_seen" value="([^"]*)"')
+
+
+def versions(client, model):
+    """What the list says of the state of its pairs, as a browser would send it along."""
+    return SEEN.findall(client.get(reverse(f"admin:identification_{model}_changelist")).content.decode())
+
+
+def overtaken(monkeypatch, when):
+    """Let the service refuse those calls of the form of a pair; the first is its rehearsal, the second the write."""
+    calls = itertools.count(1)
+    real = MatchEdgeForm.apply
+
+    def apply(self, acting_user):
+        if when(next(calls)):
+            raise StaleEdge("somebody was quicker", verdict="", version=1)
+        real(self, acting_user)
+
+    monkeypatch.setattr(MatchEdgeForm, "apply", apply)
 
 
 class TestSurveys:

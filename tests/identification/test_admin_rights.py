@@ -342,3 +342,50 @@ def test_an_undo_by_form_on_a_stale_view_is_refused_with_the_present_state(surve
         form.apply(boss)
     edge.refresh_from_db()
     assert edge.verdict == "no_match"
+
+
+def test_a_declaration_stays_where_the_animal_is_in_another_survey_too(client, staff, survey, foreign):
+    own, other = make_sighting(survey), make_sighting(foreign)
+    individual = individual_declare(acting_user=None, detection=own)
+    decision_record(acting_user=make_user(superuser=True), first=own, second=other, verdict="match")
+    staff("curator")
+    assert "may not do this" in act(client, "detection", "undeclare", [own]).content.decode()
+    individual.refresh_from_db()
+    assert individual.declared
+    assert not AuditEntry.objects.filter(action="individual.undeclare").exists()
+
+
+@pytest.mark.parametrize("target", ["nobody", "own", "foreign"])
+def test_the_individual_in_the_form_reaches_into_no_other_survey(target, client, staff, survey, foreign):
+    own, other, third = make_sighting(survey), make_sighting(foreign), make_sighting(survey)
+    far, near = make_sighting(foreign), make_sighting(foreign)
+    boss = make_user(superuser=True)
+    decision_record(acting_user=boss, first=far, second=near, verdict="match")
+    chosen = {"nobody": None, "own": individual_declare(acting_user=None, detection=third)}
+    if target == "foreign":
+        moved, said = third, Detection.objects.get(pk=far.pk).individual
+    else:
+        decision_record(acting_user=boss, first=own, second=other, verdict="match")
+        moved, said = own, chosen[target]
+    moved.refresh_from_db()
+    before, decided = moved.individual_id, Decision.objects.count()
+    staff("curator")
+    held = client.get(changed("detection", moved)).context["adminform"].form
+    data = {name: held.get_initial_for_field(field, name) for name, field in held.fields.items()}
+    data = {name: value for name, value in data.items() if value not in (None, False)}
+    answer = client.post(changed("detection", moved), {**data, "individual": said.pk if said else ""})
+    assert answer.status_code == 200 and answer.context["errors"]
+    moved.refresh_from_db()
+    assert (moved.individual_id, Decision.objects.count()) == (before, decided)
+
+
+def test_a_photo_is_moved_by_a_match_with_a_photo_of_the_own_survey(staff, survey, foreign):
+    from identification.services.identity import detection_assign
+
+    other, own, moved = make_sighting(foreign), make_sighting(survey), make_sighting(survey)
+    made = decision_record(acting_user=make_user(superuser=True), first=other, second=own, verdict="match")
+    make_candidate(moved, other)
+    own.refresh_from_db()
+    decision = detection_assign(acting_user=staff("curator"), detection=moved, individual=own.individual)
+    assert decision.pk != made.pk
+    assert {decision.edge.a_id, decision.edge.b_id} == {own.pk, moved.pk}
