@@ -1,8 +1,9 @@
 from .access import AuditEntry, Membership, Role, User
-from .embedding import Embedding, EmbeddingModel, LocalFeatureSet
+from .embedding import Embedding, EmbeddingModel, LocalFeatureSet, ModelActivation
 from .image import CaptureTimeSource, Category, Detection, DetectionSource, Flank, Image
 from .review import Candidate, Decision, Individual, MatchEdge, Provenance, ReviewPosition, Verdict
 from .survey import EncounterEvent, Population, Station, Survey
+from .training import TrainingRun
 from .work import Heartbeat, IngestReport, ProcessingStage, ProcessingState, SkippedPhoto, StationBackgroundRecord, Work
 
 __all__ = [
@@ -24,6 +25,7 @@ __all__ = [
     "LocalFeatureSet",
     "MatchEdge",
     "Membership",
+    "ModelActivation",
     "Population",
     "ProcessingStage",
     "ProcessingState",
@@ -34,6 +36,7 @@ __all__ = [
     "Station",
     "StationBackgroundRecord",
     "Survey",
+    "TrainingRun",
     "User",
     "Verdict",
     "Work",

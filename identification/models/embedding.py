@@ -5,6 +5,7 @@ from django.db.models import Q
 from django.db.models.functions import Now
 from pgvector.django import VectorField
 
+from .access import User
 from .image import Detection
 
 
@@ -28,6 +29,13 @@ class EmbeddingModel(models.Model):
         help_text="Untrained weights make vectors that say nothing; identification then leans on local features.",
     )
     evaluation = models.JSONField(default=dict, blank=True)
+    card = models.JSONField(
+        default=dict, blank=True, help_text="What travels with the weights: training data, pipeline, licence, source."
+    )
+    report = models.CharField(max_length=255, blank=True, help_text="Its evaluation as a page, below the home folder.")
+    parent = models.ForeignKey(
+        "self", null=True, blank=True, on_delete=models.SET_NULL, related_name="children", help_text="Trained from it."
+    )
     state = models.CharField(max_length=10, choices=State, default=State.CANDIDATE)
     created_at = models.DateTimeField(db_default=Now(), editable=False)
 
@@ -40,6 +48,52 @@ class EmbeddingModel(models.Model):
 
     def __str__(self) -> str:
         return self.name
+
+
+class ModelActivation(models.Model):
+    """The way of one model into use: every detection is encoded under it while the old model serves, then the switch.
+
+    Worked on like a photo: claimed by a conditional update with a lease and a fencing token.
+    """
+
+    class State(models.TextChoices):
+        PENDING = "pending", "Waiting"
+        RUNNING = "running", "Encoding"
+        DONE = "done", "Active"
+        FAILED = "failed", "Failed"
+        CANCELLED = "cancelled", "Cancelled"
+
+    OPEN = (State.PENDING, State.RUNNING)
+
+    model = models.ForeignKey(EmbeddingModel, on_delete=models.CASCADE, related_name="activations")
+    previous = models.ForeignKey(
+        EmbeddingModel, null=True, blank=True, on_delete=models.SET_NULL, related_name="+", help_text="Served before."
+    )
+    state = models.CharField(max_length=10, choices=State, default=State.PENDING)
+    total = models.PositiveIntegerField(default=0)
+    done = models.PositiveIntegerField(default=0)
+    attempts = models.PositiveSmallIntegerField(default=0)
+    token = models.BigIntegerField(default=0, help_text="Fencing token: a late write with an older one is refused.")
+    lease_until = models.DateTimeField(null=True, blank=True, help_text="By the database's clock.")
+    worker = models.CharField(max_length=120, blank=True)
+    error = models.TextField(blank=True)
+    requested_by = models.ForeignKey(User, null=True, blank=True, on_delete=models.PROTECT, related_name="+")
+    created_at = models.DateTimeField(db_default=Now(), editable=False)
+    finished_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        ordering = ["-id"]
+        constraints = [
+            models.UniqueConstraint(
+                models.Value(1), condition=Q(state__in=["pending", "running"]), name="one_open_activation"
+            ),
+            models.CheckConstraint(
+                condition=~Q(state="running") | Q(lease_until__isnull=False), name="activation_running_has_lease"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"Activation of {self.model}: {self.get_state_display()}"
 
 
 class Embedding(models.Model):
