@@ -40,7 +40,9 @@ class TrainingRun(models.Model):
     progress = models.FloatField(default=0, help_text="0 to 1")
     history = models.JSONField(default=list, blank=True, help_text="One entry per epoch: loss, DTkAP, seconds.")
     warnings = models.JSONField(default=list, blank=True)
-    outcome = models.JSONField(default=dict, blank=True, help_text="Old and new model on the same held-out individuals.")
+    outcome = models.JSONField(
+        default=dict, blank=True, help_text="Old and new model on the same held-out individuals."
+    )
     folder = models.CharField(max_length=255, blank=True, help_text="Checkpoint and logs, below the home folder.")
     attempts = models.PositiveSmallIntegerField(default=0)
     token = models.BigIntegerField(default=0, help_text="Fencing token: a late write with an older one is refused.")
