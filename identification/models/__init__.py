@@ -1,5 +1,5 @@
 from .access import AuditEntry, Membership, Role, User
-from .embedding import Embedding, EmbeddingModel, LocalFeatureSet, ModelActivation
+from .embedding import Embedding, EmbeddingModel, EncodingFailure, LocalFeatureSet, ModelActivation
 from .image import CaptureTimeSource, Category, Detection, DetectionSource, Flank, Image
 from .review import Candidate, Decision, Individual, MatchEdge, Provenance, ReviewPosition, Verdict
 from .survey import EncounterEvent, Population, Station, Survey
@@ -16,6 +16,7 @@ __all__ = [
     "DetectionSource",
     "Embedding",
     "EmbeddingModel",
+    "EncodingFailure",
     "EncounterEvent",
     "Flank",
     "Heartbeat",

@@ -69,6 +69,9 @@ class ModelActivation(models.Model):
     previous = models.ForeignKey(
         EmbeddingModel, null=True, blank=True, on_delete=models.SET_NULL, related_name="+", help_text="Served before."
     )
+    rollback = models.BooleanField(
+        default=False, help_text="Went back to a model that had served: it was active at once, the rest was filled in."
+    )
     state = models.CharField(max_length=10, choices=State, default=State.PENDING)
     total = models.PositiveIntegerField(default=0)
     done = models.PositiveIntegerField(default=0)
@@ -111,6 +114,23 @@ class Embedding(models.Model):
 
     def __str__(self) -> str:
         return f"{self.model} of {self.detection}"
+
+
+class EncodingFailure(models.Model):
+    """A coat that a model cannot encode, and why. It has no vector under that model and does not hold it up."""
+
+    detection = models.ForeignKey(Detection, on_delete=models.CASCADE, related_name="encoding_failures")
+    model = models.ForeignKey(EmbeddingModel, on_delete=models.CASCADE, related_name="encoding_failures")
+    reason = models.TextField()
+    created_at = models.DateTimeField(db_default=Now(), editable=False)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["detection", "model"], name="encoding_failure_once_per_model"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.detection} under {self.model}: {self.reason}"
 
 
 class LocalFeatureSet(models.Model):

@@ -1,0 +1,192 @@
+"""The register of embedding models: taking files in, giving them out, setting them aside. Audited.
+
+Nothing here loads an engine by itself; what puts a model to use is in `activation`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, Protocol
+
+from django.db import IntegrityError, transaction
+
+from .. import permissions
+from ..errors import SpotIDError
+from ..models import EmbeddingModel, ModelActivation, User
+from .audit import audit_record
+
+Probe = Callable[[Path, Mapping[str, Any]], None]
+
+
+class Card(Protocol):
+    """`modelzoo.cards.ModelCard`, as far as services know it."""
+
+    def to_dict(self) -> dict[str, Any]: ...
+
+
+def administrators_only(acting_user: User | None) -> None:
+    """Raise SpotIDError for an account that does not administer the installation. None is the command line."""
+    if acting_user is not None and not permissions.is_administrator(acting_user):
+        raise SpotIDError("Models are for administrators.")
+
+
+def model_register(
+    *,
+    path: Path,
+    card: Card | Mapping[str, Any],
+    state: str = EmbeddingModel.State.CANDIDATE,
+    acting_user: User | None,
+    parent: EmbeddingModel | None = None,
+    report: str = "",
+) -> EmbeddingModel:
+    """Take a weights file into the register: copied into the weights folder under a name of its own, with its card.
+
+    `report`: the page of its evaluation, below the home folder. The same file under the same name again is the model
+    that is there. Raises SpotIDError for a card of no use and for a name that another model has.
+    """
+    from ..inference.model_files import checked_card, file_sha256, place
+
+    administrators_only(acting_user)
+    said = checked_card(card if isinstance(card, Mapping) else card.to_dict())
+    checksum = file_sha256(path)
+    there = _already(said["name"], checksum, said["config"])
+    if there is not None:
+        return there
+    file = f"{_slug(said['name'])}-{checksum[:12]}.safetensors"
+    place(path, file)
+    if parent is None and said["parent"]:
+        parent = EmbeddingModel.objects.filter(name=said["parent"]).first()
+    try:
+        with transaction.atomic():
+            model = EmbeddingModel.objects.create(
+                name=said["name"],
+                architecture=_architecture(said["config"]),
+                config=said["config"],
+                dimension=said["dimension"],
+                weights_file=file,
+                checksum=checksum,
+                licence=said["licence"][:120],
+                trained=said["trained"],
+                evaluation=said["evaluation"],
+                card=said,
+                report=report,
+                parent=parent,
+                state=state,
+            )
+            audit_record(
+                acting_user=acting_user,
+                action="model.register",
+                target=model,
+                after={"name": model.name, "sha256": checksum, "state": state, "source": said["source"]},
+            )
+    except IntegrityError:
+        there = _already(said["name"], checksum, said["config"])
+        if there is None:
+            raise
+        return there
+    return model
+
+
+def _already(name: str, checksum: str, config: Mapping[str, Any]) -> EmbeddingModel | None:
+    there = EmbeddingModel.objects.filter(name=name).first()
+    if there is not None and (there.checksum != checksum or there.config != config):
+        raise SpotIDError(f"There is a model named {name} already, with other weights; choose another name.")
+    return there
+
+
+def _slug(name: str) -> str:
+    return re.sub(r"[^A-Za-z0-9._-]+", "-", name).strip("-.")[:80] or "model"
+
+
+def _architecture(config: Mapping[str, Any]) -> str:
+    return str(config.get("backbone") or config.get("kind") or "coatnet")[:120]
+
+
+def model_import(
+    *,
+    path: Path,
+    name: str = "",
+    card: Mapping[str, Any] | None = None,
+    acting_user: User | None,
+    probe: Probe | None = None,
+) -> EmbeddingModel:
+    """Take a safetensors file in as a candidate, after its network was loaded and has encoded a coat.
+
+    `card` stands for the one that the file carries; `name` for the card's. `probe` does the loading; without it, this
+    process does. Raises SpotIDError with what is wrong: a pickle, no card, an unknown architecture, other shapes.
+    """
+    from ..inference import model_files
+
+    administrators_only(acting_user)
+    carried = model_files.card_in(path)
+    said = card if card is not None else carried
+    if said is None:
+        raise SpotIDError(
+            f"{path.name} carries no model card, so nobody knows what its vectors mean. Give one: a JSON file with "
+            "name, config, dimension, trained, training_data, licence and source."
+        )
+    said = model_files.checked_card({**said, **({"name": name} if name else {})})
+    (probe or model_files.probe)(path, said)
+    return model_register(path=path, card=said, acting_user=acting_user)
+
+
+def model_export(*, model: EmbeddingModel, out: Path, acting_user: User | None) -> Path:
+    """Write the model's file with its present card in it, to be imported elsewhere; returns the path.
+
+    Raises SpotIDError when its weights are missing or changed, or the file cannot be written.
+    """
+    from ..inference import model_files
+
+    administrators_only(acting_user)
+    source = model_files.verify_weights(model)
+    try:
+        model_files.write_with_card(source, out, model_card(model))
+    except OSError as error:
+        raise SpotIDError(f"{out} cannot be written: {error.strerror or error}.") from None
+    audit_record(
+        acting_user=acting_user, action="model.export", target=model, after={"name": model.name, "file": out.name}
+    )
+    return out
+
+
+def model_card(model: EmbeddingModel) -> dict[str, Any]:
+    """The card as it stands: what came with the file, and what was measured since."""
+    card = {name: value for name, value in model.card.items() if name != "report"}
+    return {
+        **card,
+        "name": model.name,
+        "config": model.config,
+        "dimension": model.dimension,
+        "trained": model.trained,
+        "licence": card.get("licence") or model.licence,
+        "evaluation": model.evaluation or card.get("evaluation") or {},
+        "parent": model.parent.name if model.parent else card.get("parent", ""),
+    }
+
+
+@transaction.atomic
+def model_retire(*, model: EmbeddingModel, acting_user: User | None) -> EmbeddingModel:
+    """Set a candidate aside. Its file, card and vectors stay, and it can still be activated.
+
+    Raises SpotIDError for the active model and for one that is on its way into use.
+    """
+    administrators_only(acting_user)
+    model = EmbeddingModel.objects.select_for_update().get(pk=model.pk)
+    if model.state == EmbeddingModel.State.ACTIVE:
+        raise SpotIDError(f"{model} is active. Activate another model, which retires it.")
+    if ModelActivation.objects.filter(model=model, state__in=ModelActivation.OPEN).exists():
+        raise SpotIDError(f"{model} is being activated. Cancel that first.")
+    if model.state == EmbeddingModel.State.RETIRED:
+        return model
+    before, model.state = model.state, EmbeddingModel.State.RETIRED
+    model.save(update_fields=["state"])
+    audit_record(
+        acting_user=acting_user,
+        action="model.retire",
+        target=model,
+        before={"state": before},
+        after={"state": model.state},
+    )
+    return model
