@@ -1,7 +1,7 @@
 """The embedding network: a timm backbone, a linear layer, unit length; and its weights on disk.
 
-Layout and normalisation follow the SpotID paper (EfficientNetV2-B2 on RGB + edge map, 512×256). Weights are safetensors
-files whose SHA-256 the caller knows; pickle is never read.
+Layout and normalisation follow the SpotID paper (EfficientNetV2-B2 on RGB + edge map, 512×256); any timm backbone takes
+its place by name. Weights are safetensors files whose SHA-256 the caller knows; pickle is never read.
 """
 
 import hashlib
@@ -12,7 +12,6 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
-import timm
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load as safetensors_load
@@ -20,33 +19,62 @@ from safetensors.torch import save as safetensors_save
 from torch import nn
 from torch.nn import functional
 
+from . import backbones
+from .backbones import set_trainable
+from .pipelines import EDGE_MEAN, EDGE_STD, IMAGENET_MEAN, IMAGENET_STD, Pipeline, pipeline_named, usual_pipeline
 from .weights import ChecksumError, WeightsError
 
-IMAGENET_MEAN = (0.485, 0.456, 0.406)
-IMAGENET_STD = (0.229, 0.224, 0.225)
-EDGE_MEAN = 0.456
-EDGE_STD = 0.225
+__all__ = [
+    "EDGE_MEAN",
+    "EDGE_STD",
+    "IMAGENET_MEAN",
+    "IMAGENET_STD",
+    "CoatNet",
+    "EmbeddingConfig",
+    "initial_weights",
+    "load_weights",
+    "save_weights",
+    "set_trainable",
+]
 
 
 @dataclass(frozen=True)
 class EmbeddingConfig:
-    """Everything besides the weights that gives a vector its meaning. Sizes in pixels; mean and std on 0…1."""
+    """Everything besides the weights that gives a vector its meaning. Sizes in pixels; mean and std on 0…1.
+
+    What is left out of in_channels, mean, std and pipeline follows from the others; all four name one pipeline
+    (:mod:`modelzoo.pipelines`), else a ValueError says what does not fit.
+    """
 
     backbone: str = "tf_efficientnetv2_b2"
-    in_channels: int = 4
+    in_channels: int = 0
     width: int = 512
     height: int = 256
     dimension: int = 1024
-    mean: tuple[float, ...] = (*IMAGENET_MEAN, EDGE_MEAN)
-    std: tuple[float, ...] = (*IMAGENET_STD, EDGE_STD)
+    mean: tuple[float, ...] = ()
+    std: tuple[float, ...] = ()
+    pipeline: str = ""
 
     def __post_init__(self) -> None:
-        if self.in_channels not in (1, 3, 4):
-            raise ValueError(f"in_channels is 1 (edges), 3 (RGB) or 4 (RGB and edges), not {self.in_channels}")
+        pipeline = pipeline_named(self.pipeline or usual_pipeline(self.in_channels or 4))
+        self._settle("pipeline", pipeline.name)
+        self._settle("in_channels", self.in_channels or pipeline.channels)
+        self._settle("mean", self.mean or pipeline.mean)
+        self._settle("std", self.std or pipeline.std)
+        if self.in_channels != pipeline.channels:
+            raise ValueError(f"the pipeline {pipeline.name} has {pipeline.channels} channels, not {self.in_channels}")
         if len(self.mean) != self.in_channels or len(self.std) != self.in_channels:
             raise ValueError(f"mean and std need {self.in_channels} values each")
         if min(self.width, self.height, self.dimension) < 1 or min(self.std) <= 0:
             raise ValueError("width, height, dimension and std are positive")
+
+    def _settle(self, name: str, value: Any) -> None:
+        object.__setattr__(self, name, value)
+
+    @property
+    def preprocessing(self) -> Pipeline:
+        """The pipeline that makes the network's input of a coat."""
+        return pipeline_named(self.pipeline)
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready."""
@@ -66,26 +94,47 @@ class EmbeddingConfig:
 
 
 class CoatNet(nn.Module):
-    """n×C×H×W float, normalised → n×dimension float, unit rows."""
+    """n×C×H×W float, normalised → n×dimension float, unit rows.
+
+    Transformers see the image enlarged to whole patches, with zeros (the mean colour) at the right and below.
+    """
 
     def __init__(self, config: EmbeddingConfig) -> None:
         super().__init__()
         self.config = config
-        self.backbone = timm.create_model(
-            config.backbone, pretrained=False, in_chans=config.in_channels, num_classes=0, global_pool="avg"
-        )
-        width: Any = self.backbone.num_features
-        self.embedding = nn.Linear(width, config.dimension)
+        self.backbone, size = backbones.build(config.backbone, config.in_channels, config.width, config.height)
+        self.embedding = nn.Linear(backbones.output_width(self.backbone), config.dimension)
+        self._padding = (0, size[1] - config.width, 0, size[0] - config.height)
 
-    def forward(self, images: torch.Tensor) -> torch.Tensor:
-        return functional.normalize(self.embedding(self.backbone(images)), dim=1)
+    def forward(self, images: torch.Tensor, normalise: bool = True) -> torch.Tensor:
+        """normalise: without it the rows keep their length, for losses with a margin in Euclidean distance."""
+        if any(self._padding):
+            images = functional.pad(images, self._padding)
+        rows: torch.Tensor = self.embedding(self.backbone(images))
+        return functional.normalize(rows, dim=1) if normalise else rows
+
+    def train(self, mode: bool = True) -> "CoatNet":
+        """As in torch, but what :func:`set_trainable` froze keeps its running statistics."""
+        super().train(mode)
+        if mode:
+            backbones.freeze_statistics(self)
+        return self
 
 
-def initial_weights(config: EmbeddingConfig, seed: int) -> dict[str, torch.Tensor]:
-    """State of an untrained network: the same tensors for the same config and seed, whatever ran before."""
+def initial_weights(
+    config: EmbeddingConfig, seed: int, rgb_state: Mapping[str, torch.Tensor] | None = None
+) -> dict[str, torch.Tensor]:
+    """State of a network before training: the same tensors for the same arguments, whatever ran before.
+
+    rgb_state: weights of the backbone for RGB images, in timm's names; the embedding layer is random all the same.
+    Raises WeightsError when they belong to another backbone.
+    """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        return {name: value.detach().clone() for name, value in CoatNet(config).state_dict().items()}
+        net = CoatNet(config)
+    if rgb_state is not None:
+        backbones.load_rgb(net.backbone, config.in_channels, rgb_state)
+    return {name: value.detach().clone() for name, value in net.state_dict().items()}
 
 
 def save_weights(path: Path, state: Mapping[str, torch.Tensor], metadata: Mapping[str, str]) -> str:

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from modelzoo.network import CoatNet, EmbeddingConfig, initial_weights, load_weights, save_weights
+from modelzoo.pipelines import PIPELINES
 from modelzoo.weights import ChecksumError, WeightsError
 
 SMALL = EmbeddingConfig(backbone="test_efficientnet", width=64, height=32, dimension=16)
@@ -25,11 +26,35 @@ def test_default_config_is_that_of_the_paper():
 
 
 @pytest.mark.parametrize(
-    "change", [{"in_channels": 2}, {"mean": (0.5,)}, {"std": (1, 1, 1, 0)}, {"dimension": 0}, {"width": 0}]
+    "change",
+    [
+        {"in_channels": 2},
+        {"mean": (0.5,)},
+        {"std": (1, 1, 1, 0)},
+        {"dimension": 0},
+        {"width": 0},
+        {"pipeline": "grey"},
+        {"pipeline": "edges", "in_channels": 3},
+    ],
 )
 def test_impossible_configs_are_refused(change):
     with pytest.raises(ValueError):
         EmbeddingConfig(**change)
+
+
+@pytest.mark.parametrize("name", PIPELINES)
+def test_channels_and_normalisation_follow_from_the_pipeline(name):
+    config = EmbeddingConfig(pipeline=name)
+    pipeline = PIPELINES[name]
+    assert (config.in_channels, config.mean, config.std) == (pipeline.channels, pipeline.mean, pipeline.std)
+    assert EmbeddingConfig.from_dict(config.to_dict()) == config
+
+
+@pytest.mark.parametrize(("channels", "name"), [(1, "edges"), (3, "crop_rgb"), (4, "crop_rgb_edges")])
+def test_settings_of_the_time_before_pipelines_are_read(channels, name):
+    old = EmbeddingConfig(in_channels=channels).to_dict()
+    old.pop("pipeline")
+    assert EmbeddingConfig.from_dict(old).pipeline == name
 
 
 def test_unknown_settings_are_refused():
