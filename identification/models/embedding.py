@@ -69,8 +69,8 @@ class ModelActivation(models.Model):
     previous = models.ForeignKey(
         EmbeddingModel, null=True, blank=True, on_delete=models.SET_NULL, related_name="+", help_text="Served before."
     )
-    rollback = models.BooleanField(
-        default=False, help_text="Went back to a model that had served: it was active at once, the rest was filled in."
+    filling = models.BooleanField(
+        default=False, help_text="The model serves already (gone back to); coats without a vector are filled in."
     )
     state = models.CharField(max_length=10, choices=State, default=State.PENDING)
     total = models.PositiveIntegerField(default=0)

@@ -35,6 +35,6 @@ def without_vector(model: EmbeddingModel) -> QuerySet[Detection]:
 
 def model_before(active: EmbeddingModel) -> EmbeddingModel | None:
     """The model that a rollback goes back to: the one that served when this one was activated."""
-    way = ModelActivation.objects.filter(model=active, state=ModelActivation.State.DONE, rollback=False)
+    way = ModelActivation.objects.filter(model=active, state=ModelActivation.State.DONE, filling=False)
     last = way.select_related("previous").order_by("-id").first()
     return last.previous if last is not None else None

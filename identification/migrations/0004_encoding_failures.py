@@ -14,8 +14,8 @@ class Migration(migrations.Migration):
     operations = [
         migrations.AddField(
             model_name='modelactivation',
-            name='rollback',
-            field=models.BooleanField(default=False, help_text='Went back to a model that had served: it was active at once, the rest was filled in.'),
+            name='filling',
+            field=models.BooleanField(default=False, help_text='The model serves already (gone back to); coats without a vector are filled in.'),
         ),
         migrations.CreateModel(
             name='EncodingFailure',
