@@ -7,7 +7,6 @@ nor the order of the files can favour the truth. A photo that is not comparable 
 
 from collections.abc import Hashable, Sequence
 from dataclasses import asdict, dataclass
-from math import comb
 from typing import Any
 
 import numpy as np
@@ -18,11 +17,74 @@ RankedLabels = tuple[Hashable, Sequence[Hashable]]
 
 
 @dataclass(frozen=True)
-class _Ranking:
+class QueryRanking:
     """One query: (photos, hits) of each group of equal score, best first, and how many photos share its identity."""
 
     groups: tuple[tuple[int, int], ...]
     relevant: int
+
+    @classmethod
+    def from_scores(cls, scores: NDArray[np.float64], hits: NDArray[np.bool_]) -> "QueryRanking":
+        """From the scores of the photos that the query is compared with (higher is more) and which of them are right.
+
+        NaN comes last and is never a hit, but counts among the relevant ones.
+        """
+        comparable = ~np.isnan(scores)
+        values, group = np.unique(-scores[comparable], return_inverse=True)
+        sizes = np.bincount(group, minlength=len(values)).tolist()
+        found = np.bincount(group, weights=hits[comparable], minlength=len(values)).astype(int).tolist()
+        missing = int((~comparable).sum())
+        groups = [*zip(sizes, found, strict=True), *([(missing, 0)] if missing else [])]
+        return cls(tuple(groups), int(hits.sum()))
+
+    def chances_of_hit(self, k_max: int) -> list[float]:
+        """Probability of a hit among the first k = 1…k_max when tied photos are put in random order."""
+        chances: list[float] = []
+        miss = 1.0
+        for size, hits in self.groups:
+            for drawn in range(min(size, k_max - len(chances))):
+                miss *= max(size - hits - drawn, 0) / (size - drawn)
+                chances.append(1.0 - miss)
+            if len(chances) == k_max:
+                break
+        return chances + [1.0 - miss] * (k_max - len(chances))
+
+    def dynamic_precisions(self, k_max: int) -> list[float]:
+        """For k = 1…k_max: (1/kᵢ) Σ_{j≤kᵢ} precision@j with kᵢ = min(relevant, k); NaN when nothing is relevant.
+
+        A tied photo counts as the share of hits in its group.
+        """
+        depth = min(self.relevant, k_max)
+        if not depth:
+            return [float("nan")] * k_max
+        shares: list[float] = []
+        for size, hits in self.groups:
+            shares += [hits / size] * min(size, depth - len(shares))
+            if len(shares) == depth:
+                break
+        found = total = 0.0
+        means: list[float] = []
+        for rank, share in enumerate(shares + [0.0] * (depth - len(shares)), 1):
+            found += share
+            total += found / rank
+            means.append(total / rank)
+        return means + means[-1:] * (k_max - depth)
+
+    def average_precision(self) -> float:
+        """Mean over the relevant photos of the precision at their rank, expected over all orders of tied photos.
+
+        At place p of a group of g photos with h hits, a hit stands with probability h/g, and of the p − 1 before it in
+        the group (p − 1)(h − 1)/(g − 1) are expected to be hits. NaN when nothing is relevant.
+        """
+        if not self.relevant:
+            return float("nan")
+        size, hits = np.array(self.groups, np.float64).reshape(-1, 2).T
+        group = np.repeat(np.arange(len(size)), size.astype(np.int64))
+        before, found = np.cumsum(size) - size, np.cumsum(hits) - hits
+        place = np.arange(1, len(group) + 1) - before[group]
+        fellows = (place - 1) * (hits[group] - 1) / np.maximum(size[group] - 1, 1)
+        precision = (found[group] + 1 + fellows) / np.arange(1, len(group) + 1)
+        return float((hits[group] / size[group] * precision).sum() / self.relevant)
 
 
 def tkrmd(ranked_labels: Sequence[RankedLabels], k_max: int = 10) -> list[float]:
@@ -95,55 +157,21 @@ def _codes(labels: Sequence[Hashable]) -> NDArray[np.int64]:
     return np.array([numbers.setdefault(label, len(numbers)) for label in labels], np.int64)
 
 
-def _strict(query: Hashable, others: Sequence[Hashable]) -> _Ranking:
+def _strict(query: Hashable, others: Sequence[Hashable]) -> QueryRanking:
     hits = [int(label == query) for label in others]
-    return _Ranking(tuple((1, hit) for hit in hits), sum(hits))
+    return QueryRanking(tuple((1, hit) for hit in hits), sum(hits))
 
 
-def _from_row(row: NDArray[np.float64], codes: NDArray[np.int64], query: int) -> _Ranking:
+def _from_row(row: NDArray[np.float64], codes: NDArray[np.int64], query: int) -> QueryRanking:
     others = np.arange(len(codes)) != query
-    hits = (codes == codes[query]) & others
-    comparable = others & ~np.isnan(row)
-    values, group = np.unique(-row[comparable], return_inverse=True)
-    sizes = np.bincount(group, minlength=len(values)).tolist()
-    found = np.bincount(group, weights=hits[comparable], minlength=len(values)).astype(int).tolist()
-    missing = int((others & ~comparable).sum())
-    groups = [*zip(sizes, found, strict=True), *([(missing, 0)] if missing else [])]
-    return _Ranking(tuple(groups), int(hits.sum()))
+    return QueryRanking.from_scores(row[others], codes[others] == codes[query])
 
 
-def _tkrmd(rankings: Sequence[_Ranking], k_max: int) -> list[float]:
-    queries = [r for r in rankings if r.relevant]
-    if not queries:
-        return [float("nan")] * k_max
-    return [float(np.mean([_chance_of_hit(r, k) for r in queries])) for k in range(1, k_max + 1)]
+def _tkrmd(rankings: Sequence[QueryRanking], k_max: int) -> list[float]:
+    curves = [r.chances_of_hit(k_max) for r in rankings if r.relevant]
+    return np.mean(curves, axis=0).tolist() if curves else [float("nan")] * k_max
 
 
-def _chance_of_hit(ranking: _Ranking, k: int) -> float:
-    """Probability of a hit among the first k when tied photos are put in random order."""
-    miss = 1.0
-    left = k
-    for size, hits in ranking.groups:
-        if left <= 0:
-            break
-        drawn = min(left, size)
-        miss *= comb(size - hits, drawn) / comb(size, drawn)
-        left -= drawn
-    return 1.0 - miss
-
-
-def _dtkap(rankings: Sequence[_Ranking], k: int) -> float:
-    values = [_average_precision(r, min(r.relevant, k)) for r in rankings if r.relevant]
+def _dtkap(rankings: Sequence[QueryRanking], k: int) -> float:
+    values = [r.dynamic_precisions(k)[-1] for r in rankings if r.relevant]
     return float(np.mean(values)) if values else float("nan")
-
-
-def _average_precision(ranking: _Ranking, depth: int) -> float:
-    """(1/depth) Σ_{j≤depth} precision@j; a tied photo counts as the share of hits in its group."""
-    shares: list[float] = []
-    for size, hits in ranking.groups:
-        shares += [hits / size] * min(size, depth - len(shares))
-        if len(shares) >= depth:
-            break
-    shares += [0.0] * (depth - len(shares))
-    found = np.cumsum(shares)
-    return float(np.mean(found / np.arange(1, depth + 1)))
