@@ -8,6 +8,7 @@ that bends. A match weighs 1 − ratio, the mean of Lowe's ratio in both directi
 """
 
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -41,6 +42,19 @@ class Verification:
     @classmethod
     def none(cls, matches: int = 0) -> "Verification":
         return cls(0, matches, None, np.zeros((0, 2), np.int64), 0.0, 0.0)
+
+
+class Keypoints(Protocol):
+    """What geometry needs of a coat's keypoints: see :class:`LocalFeatures`."""
+
+    @property
+    def points(self) -> NDArray[np.float32]: ...
+    @property
+    def pixels(self) -> NDArray[np.float32]: ...
+    @property
+    def width(self) -> int: ...
+    @property
+    def height(self) -> int: ...
 
 
 @dataclass(frozen=True, eq=False)
@@ -112,7 +126,7 @@ def _in_place(
 
 
 def fit(
-    a: LocalFeatures, b: LocalFeatures, pairs: NDArray[np.int64], weights: NDArray[np.float32], config: LocalConfig
+    a: Keypoints, b: Keypoints, pairs: NDArray[np.int64], weights: NDArray[np.float32], config: LocalConfig
 ) -> Verification:
     """The similarity that most of the given matches, by weight, agree with, and those matches."""
     pa, pb = a.points[pairs[:, 0]], b.points[pairs[:, 1]]

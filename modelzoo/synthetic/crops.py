@@ -131,12 +131,16 @@ def frame_window(layer: AnimalLayer, width: int, height: int) -> tuple[tuple[sli
     return window, (slice(int(y0 - layer.top), int(y1 - layer.top)), slice(int(x0 - layer.left), int(x1 - layer.left)))
 
 
-def make_crop(seed: int, individual: int, flank: str, view_seed: int, size: tuple[int, int] = (512, 256)) -> Crop:
-    """One view of one flank, `size` = (width, height). The view (pose, angle, light, noise) depends on all of
-    them."""
+def make_crop(
+    seed: int, individual: int, flank: str, view_seed: int, size: tuple[int, int] = (512, 256),
+    coats: tuple[Coat, Coat] | None = None,
+) -> Crop:  # fmt: skip
+    """One view of one flank, `size` = (width, height). The view (pose, angle, light, noise) depends on the first four.
+
+    coats: left and right, instead of the individual's own leopard coats."""
     if flank not in (LEFT_FLANK, RIGHT_FLANK):
         raise ValueError(f"flank must be left or right, not {flank!r}")
-    coats = coats_of(seed, individual, CROP_RESOLUTION)
+    coats = coats or coats_of(seed, individual, CROP_RESOLUTION)
     rng = rng_for("view", seed, individual, flank, view_seed)
     kind = ("day", "infrared", "flash")[int(rng.choice(3, p=[0.4, 0.4, 0.2]))]
     pose = random_pose(rng)
