@@ -82,11 +82,16 @@ class EmbeddingConfig:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> "EmbeddingConfig":
-        """Inverse of :meth:`to_dict`; an unknown key is a ValueError, a missing one takes its default."""
-        unknown = set(values) - {f.name for f in fields(cls)}
+        """Inverse of :meth:`to_dict`; an unknown key is a ValueError, a missing one takes its default.
+
+        The kind of model that settings in the database name may be there, when it is this one's.
+        """
+        if values.get("kind", "coatnet") != "coatnet":
+            raise ValueError(f"these are settings of a model of another kind: {values['kind']}")
+        unknown = set(values) - {f.name for f in fields(cls)} - {"kind"}
         if unknown:
             raise ValueError(f"unknown embedding settings: {', '.join(sorted(unknown))}")
-        known = dict(values)
+        known = {key: value for key, value in values.items() if key != "kind"}
         for name in ("mean", "std"):
             if name in known:
                 known[name] = tuple(float(v) for v in known[name])

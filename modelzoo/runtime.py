@@ -1,27 +1,33 @@
-"""Inference with an embedding network: crops and edge maps in, unit vectors out."""
+"""Inference with an embedding network: coats in, unit vectors out."""
 
+from __future__ import annotations
+
+import json
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import nn
 
+from .coats import CoatPixels, EncodingError
 from .network import CoatNet, EmbeddingConfig, load_weights
-from .weights import WeightsError
+from .runtimes import RUNTIMES, Recipe, Runner, choose
+from .weights import ChecksumError, WeightsError, sha256_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 
-class EncodingError(RuntimeError):
-    """Input that cannot be encoded, or a vector that must not be stored (NaN, infinite or zero)."""
+class NetworkEmbedder:
+    """One network, which reads its weights at the first call and refuses a file of another SHA-256.
 
-
-class Encoder:
-    """One loaded network. Reads the weights at the first call, and refuses a file of another SHA-256.
-
-    threads: torch's threads during a call on the CPU, restored afterwards. Not made for calls from several threads at
-    once: they wait for each other.
+    threads: of one call on the CPU; torch's are restored afterwards. exact: float32 throughout. Not made for calls from
+    several threads at once: they wait for each other.
     """
 
     def __init__(
@@ -29,62 +35,81 @@ class Encoder:
         config: EmbeddingConfig,
         weights: Path,
         sha256: str,
+        *,
+        build: Callable[[EmbeddingConfig], nn.Module] = CoatNet,
+        runtime: str = "auto",
         device: str = "cpu",
         threads: int = 1,
         batch_size: int = 4,
+        exact: bool = False,
+        cache_dir: Path | None = None,
     ) -> None:
         if threads < 1 or batch_size < 1:
             raise ValueError("threads and batch_size are at least 1")
+        if runtime not in RUNTIMES:
+            raise ValueError(f"there is no runtime {runtime!r}; there are {', '.join(RUNTIMES)}")
         self.config = config
         self.weights = weights
-        self.sha256 = sha256
+        self.sha256 = sha256.lower()
         self.device = torch.device(device)
         self.threads = threads
         self.batch_size = batch_size
-        self._net: CoatNet | None = None
+        self._build = build
+        self._runtime = runtime
+        self._exact = exact
+        self._cache_dir = cache_dir if cache_dir is not None else weights.parent / ".converted"
+        self._runner: Runner | None = None
         self._lock = threading.Lock()
 
     @property
+    def dimension(self) -> int:
+        return self.config.dimension
+
+    @property
     def loaded(self) -> bool:
-        return self._net is not None
+        return self._runner is not None
 
-    def encode(
-        self, crops: Sequence[NDArray[np.uint8]], edges: Sequence[NDArray[np.uint8]] = ()
-    ) -> NDArray[np.float32]:
-        """n×dimension float32 unit rows of n crops (H×W×3 RGB uint8) and their edge maps (H×W uint8).
+    def describe(self) -> str:
+        """For people: what runs the network here, and why where there was a choice."""
+        with self._lock, self._own_threads():
+            return self._loaded_runner().description
 
-        Both are stretched to the network's size. edges may be left out for a 3-channel network. Raises
-        :class:`EncodingError` for unfit input and for vectors that are no directions, naming the photo's position.
+    def encode(self, coats: Sequence[CoatPixels]) -> NDArray[np.float32]:
+        """n×dimension float32 unit rows of n coats, each stretched to the network's size by its pipeline.
+
+        Raises EncodingError for a coat that lacks what the pipeline needs and for vectors that are no directions,
+        naming the position; WeightsError for a file that is missing, changed or of another network.
         """
-        self._check(crops, edges)
-        if not crops:
-            return np.zeros((0, self.config.dimension), np.float32)
-        with self._lock:
-            before = torch.get_num_threads()
-            torch.set_num_threads(self.threads)
-            try:
-                return self._encode_all(crops, edges)
-            finally:
-                torch.set_num_threads(before)
+        if not coats:
+            return np.zeros((0, self.dimension), np.float32)
+        self._check(coats)
+        with self._lock, self._own_threads():
+            return self._encode_all(coats)
 
-    def _check(self, crops: Sequence[NDArray[np.uint8]], edges: Sequence[NDArray[np.uint8]]) -> None:
-        if self.config.in_channels != 3 and len(edges) != len(crops):
-            raise EncodingError(f"{len(crops)} crops and {len(edges)} edge maps: this network needs one for each")
-        for i, crop in enumerate(crops):
-            if crop.dtype != np.uint8 or crop.ndim != 3 or crop.shape[2] != 3 or 0 in crop.shape:
-                raise EncodingError(f"crop {i} is {crop.shape} {crop.dtype}, not H×W×3 uint8")
-        for i, edge in enumerate(edges):
-            if edge.dtype != np.uint8 or edge.ndim != 2 or 0 in edge.shape:
-                raise EncodingError(f"edge map {i} is {edge.shape} {edge.dtype}, not H×W uint8")
+    @contextmanager
+    def _own_threads(self) -> Iterator[None]:
+        before = torch.get_num_threads()
+        torch.set_num_threads(self.threads)
+        try:
+            yield
+        finally:
+            torch.set_num_threads(before)
 
-    def _encode_all(
-        self, crops: Sequence[NDArray[np.uint8]], edges: Sequence[NDArray[np.uint8]]
-    ) -> NDArray[np.float32]:
+    def _check(self, coats: Sequence[CoatPixels]) -> None:
+        if not self.config.preprocessing.edges:
+            return
+        for position, coat in enumerate(coats):
+            if coat.edges is None:
+                raise EncodingError(
+                    f"photo {position} of this call has no edge map, which {self.config.pipeline} needs"
+                )
+
+    def _encode_all(self, coats: Sequence[CoatPixels]) -> NDArray[np.float32]:
         size = self.batch_size
         rows: list[NDArray[np.float32]] = []
         done = 0
-        while done < len(crops):
-            batch = self._pack(crops[done : done + size], edges[done : done + size])
+        while done < len(coats):
+            batch = self._pack(coats[done : done + size])
             try:
                 vectors = self._forward(batch)
             except (torch.OutOfMemoryError, MemoryError):
@@ -98,40 +123,56 @@ class Encoder:
             done += len(batch)
         return np.concatenate(rows)
 
-    def _pack(self, crops: Sequence[NDArray[np.uint8]], edges: Sequence[NDArray[np.uint8]]) -> torch.Tensor:
+    def _pack(self, coats: Sequence[CoatPixels]) -> torch.Tensor:
         """Normalised n×C×H×W float32 with channels last in memory."""
         config = self.config
-        packed = np.empty((len(crops), config.height, config.width, config.in_channels), np.float32)
-        for i, crop in enumerate(crops):
-            if config.in_channels >= 3:
-                packed[i, :, :, :3] = self._stretch(crop)
-            if config.in_channels != 3:
-                packed[i, :, :, -1] = self._stretch(edges[i])
+        packed = np.empty((len(coats), config.height, config.width, config.in_channels), np.float32)
+        for i, coat in enumerate(coats):
+            packed[i] = config.preprocessing.planes(coat, config.width, config.height)
         packed /= 255.0
         packed -= np.array(config.mean, np.float32)
         packed /= np.array(config.std, np.float32)
         return torch.from_numpy(packed).permute(0, 3, 1, 2)
 
-    def _stretch(self, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        size = (self.config.width, self.config.height)
-        smaller = image.shape[0] >= size[1] and image.shape[1] >= size[0]
-        return np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA if smaller else cv2.INTER_LINEAR))
-
     def _forward(self, batch: torch.Tensor) -> NDArray[np.float32]:
-        if self._net is None:
-            self._net = self._load()
-        with torch.inference_mode():
-            return np.asarray(self._net(batch.to(self.device)).float().cpu().numpy())
+        return self._loaded_runner().run(batch)
 
-    def _load(self) -> CoatNet:
+    def _loaded_runner(self) -> Runner:
+        if self._runner is None:
+            self._check_file()
+            config = self.config
+            settings = json.dumps(config.to_dict(), sort_keys=True)
+            recipe = Recipe(
+                load=self._load,
+                key=f"{self.sha256} {settings} {self._build.__name__} {self._exact}",
+                shape=(config.in_channels, config.height, config.width),
+                threads=self.threads,
+                cache_dir=self._cache_dir,
+                exact=self._exact,
+            )
+            self._runner = choose(recipe, self._runtime, self.device)
+        return self._runner
+
+    def _check_file(self) -> None:
+        """What was converted earlier runs without the file, which must be the registered one all the same."""
+        try:
+            found = sha256_of(self.weights)
+        except OSError as error:
+            raise WeightsError(f"the weights {self.weights} cannot be read: {error.strerror or error}") from error
+        if found != self.sha256:
+            raise ChecksumError(
+                f"the weights {self.weights} are not the registered ones: SHA-256 is {found}, "
+                f"registered is {self.sha256}"
+            )
+
+    def _load(self) -> nn.Module:
         state = load_weights(self.weights, sha256=self.sha256)
-        net = CoatNet(self.config)
+        net = self._build(self.config)
         try:
             net.load_state_dict(state)
         except RuntimeError as error:
             raise WeightsError(f"the weights {self.weights} belong to another network: {error}") from error
-        net.eval()
-        return net.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
+        return net.eval().requires_grad_(False)
 
 
 def _directions(vectors: NDArray[np.float32], offset: int) -> NDArray[np.float32]:

@@ -290,20 +290,19 @@ def create_vector_index(model: EmbeddingModel) -> None:
 
 @lru_cache(maxsize=2)
 def _encoder(name: str, checksum: str) -> Any:
-    from modelzoo.network import EmbeddingConfig
-    from modelzoo.runtime import Encoder
+    from modelzoo.embedders import open_embedder
 
     model = EmbeddingModel.objects.get(name=name)
-    return Encoder(
-        EmbeddingConfig.from_dict(model.config), Path(settings.SPOTID_WEIGHTS_DIR) / model.weights_file, checksum
-    )
+    return open_embedder(model.config, Path(settings.SPOTID_WEIGHTS_DIR) / model.weights_file, checksum)
 
 
 def encode(model: EmbeddingModel, crops: Sequence[Any], edges: Sequence[Any]) -> Any:
     """n×dimension float32 unit rows."""
+    from modelzoo.embedders import CoatPixels
+
     with _lock:
         encoder = _encoder(model.name, model.checksum)
-    return encoder.encode(crops, edges)
+    return encoder.encode([CoatPixels(*planes) for planes in zip(crops, edges, strict=True)])
 
 
 @lru_cache(maxsize=1)

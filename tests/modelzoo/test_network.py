@@ -62,6 +62,12 @@ def test_unknown_settings_are_refused():
         EmbeddingConfig.from_dict({"colour": "blue"})
 
 
+def test_settings_may_name_their_own_kind_only():
+    assert EmbeddingConfig.from_dict({"kind": "coatnet", "dimension": 8}) == EmbeddingConfig(dimension=8)
+    with pytest.raises(ValueError, match="another kind: rootsift-vlad"):
+        EmbeddingConfig.from_dict({"kind": "rootsift-vlad"})
+
+
 @pytest.mark.parametrize("channels", [1, 3, 4])
 def test_network_gives_unit_rows_of_the_configured_dimension(channels):
     config = EmbeddingConfig("test_efficientnet", channels, 64, 32, 16, (0.5,) * channels, (0.5,) * channels)
