@@ -84,8 +84,8 @@ def prepare(data: Path, work: Path, segmenter: Path | None = None) -> list[RealC
         coat = RealCoat(
             identity,
             path,
-            work / "masks" / identity / f"{path.name}.png",
-            work / "edges" / identity / f"{path.name}.png",
+            work / "masks" / identity / f"{path.stem}.png",
+            work / "edges" / identity / f"{path.stem}.png",
         )
         if not (coat.mask.is_file() and coat.edges.is_file()):
             if engine is None:
