@@ -5,7 +5,9 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+from modelzoo.training.config import TrainConfig
 from modelzoo.training.data import TrainingPhoto
+from modelzoo.training.splits import Split, split_individuals
 
 SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp"}
 _FLANK = re.compile(r"^(?P<individual>.+)[_ -](?P<flank>left|right)$", re.IGNORECASE)
@@ -43,6 +45,31 @@ def photos_from_folders(crops: Path, edges: Path | None = None, masks: Path | No
                 )
             )
     return photos
+
+
+def split_of_folders(config: TrainConfig) -> Split:
+    """The photos of the folders that the settings name, by part.
+
+    Without a test_data_dir all three parts come from train_data_dir; with one it is the test set, as in the original,
+    and train_data_dir is divided between training and validation. Raises ValueError without a train_data_dir and when
+    an animal is in both folders, and what :func:`photos_from_folders` and :func:`split_individuals` raise.
+    """
+    if not config.train_data_dir:
+        raise ValueError("train_data_dir: the folder of identity folders to train from is needed")
+    photos = photos_from_folders(Path(config.train_data_dir), _folder(config.train_edges_dir))
+    if not config.test_data_dir:
+        return split_individuals(photos, config.seed, config.shares())
+    test = photos_from_folders(Path(config.test_data_dir), _folder(config.test_edges_dir))
+    shared = sorted({p.individual for p in photos} & {p.individual for p in test})
+    if shared:
+        raise ValueError(f"train_data_dir and test_data_dir both have {', '.join(shared)}")
+    both = config.train_share + config.validation_share
+    split = split_individuals(photos, config.seed, (config.train_share / both, config.validation_share / both, 0.0))
+    return Split(split.train, split.validation, tuple(test))
+
+
+def _folder(name: str) -> Path | None:
+    return Path(name) if name else None
 
 
 def _pictures(folder: Path) -> list[Path]:

@@ -66,7 +66,7 @@ def train(
     """
     _refuse_unfit(train_photos, validation_photos)
     run_dir.mkdir(parents=True, exist_ok=True)
-    finished = _claim(run_dir, _fingerprint(config, train_photos, validation_photos))
+    finished = _claim(run_dir, _fingerprint(config, train_photos, validation_photos, start))
     if finished is not None:
         return finished
     clean(run_dir)
@@ -291,12 +291,19 @@ def _digest(parts: Sequence[Sequence[TrainingPhoto]]) -> str:
 
 
 def _fingerprint(
-    config: TrainConfig, train_photos: Sequence[TrainingPhoto], validation_photos: Sequence[TrainingPhoto]
+    config: TrainConfig,
+    train_photos: Sequence[TrainingPhoto],
+    validation_photos: Sequence[TrainingPhoto],
+    start: Mapping[str, torch.Tensor] | None,
 ) -> str:
-    """What makes a run this run: settings (but those that change nothing in the result) and photos."""
+    """What makes a run this run: settings (but those that change nothing in the result), photos, weights to start."""
     passive = {"cache_mb", "checkpoint_steps", "device", *PATH_KEYS}
     settings = {name: value for name, value in config.to_dict().items() if name not in passive}
-    return json.dumps({"settings": settings, "photos": _digest([train_photos, validation_photos])}, sort_keys=True)
+    digest = hashlib.sha256()
+    for name, tensor in sorted((start or {}).items()):
+        digest.update(name.encode() + tensor.detach().cpu().contiguous().double().numpy().tobytes())
+    photos = _digest([train_photos, validation_photos])
+    return json.dumps({"settings": settings, "photos": photos, "start": digest.hexdigest()}, sort_keys=True)
 
 
 def _claim(run_dir: Path, fingerprint: str) -> TrainingResult | None:
@@ -305,7 +312,9 @@ def _claim(run_dir: Path, fingerprint: str) -> TrainingResult | None:
     if not marker.is_file():
         write_file(marker, fingerprint)
     elif marker.read_text(encoding="utf-8") != fingerprint:
-        raise TrainingError(f"{run_dir} holds a run with other settings or photos; take another folder")
+        raise TrainingError(
+            f"{run_dir} holds a run with other settings, photos or weights to start from; take another folder"
+        )
     return TrainingResult.from_json(result.read_text(encoding="utf-8"), run_dir) if result.is_file() else None
 
 

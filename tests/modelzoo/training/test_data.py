@@ -8,8 +8,9 @@ import pytest
 import torch
 
 from modelzoo.pipelines import PIPELINES
+from modelzoo.training.config import TrainConfig
 from modelzoo.training.data import CoatDataset, TrainingPhoto, load_coat
-from modelzoo.training.folders import flank_of, photos_from_folders
+from modelzoo.training.folders import flank_of, photos_from_folders, split_of_folders
 
 RGB = np.zeros((40, 80, 3), np.uint8)
 RGB[:, :40] = (250, 120, 10)
@@ -136,3 +137,26 @@ def test_folders_of_identities_become_photos(tmp_path):
 def test_a_folder_that_is_none_is_refused(tmp_path):
     with pytest.raises(NotADirectoryError, match="nowhere is no folder"):
         photos_from_folders(tmp_path / "nowhere")
+
+
+def test_settings_that_name_folders_give_the_split(tmp_path):
+    for animal in range(8):
+        for view in range(2):
+            folder = "held" if animal > 5 else "crops"
+            picture(tmp_path / folder / f"{animal}_left" / f"{view}.png", RGB)
+            picture(tmp_path / "edges" / f"{animal}_left" / f"{view}.png", RGB)
+    config = TrainConfig(train_data_dir=str(tmp_path / "crops"), train_edges_dir=str(tmp_path / "edges"))
+    split = split_of_folders(config)
+    assert [len(part) for part in (split.train, split.validation, split.test)] == [4, 4, 4]
+    assert all(photo.edges is not None for photo in split.train)
+    apart = split_of_folders(TrainConfig(train_data_dir=str(tmp_path / "crops"), test_data_dir=str(tmp_path / "held")))
+    assert [len(part) for part in (apart.train, apart.validation, apart.test)] == [8, 4, 4]
+    assert {photo.individual for photo in apart.test} == {"6", "7"}
+
+
+def test_folders_to_train_from_are_needed_and_share_no_animal_with_the_test(tmp_path):
+    with pytest.raises(ValueError, match="train_data_dir"):
+        split_of_folders(TrainConfig())
+    picture(tmp_path / "a_left" / "1.png", RGB)
+    with pytest.raises(ValueError, match="both have a"):
+        split_of_folders(TrainConfig(train_data_dir=str(tmp_path), test_data_dir=str(tmp_path)))

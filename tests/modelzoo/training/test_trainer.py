@@ -76,8 +76,10 @@ def test_tensorboard_reads_what_was_logged(tmp_path):
 
 def test_another_runs_folder_is_refused(tmp_path):
     tiny_train(tmp_path, "run", tiny_config(epochs=1))
-    with pytest.raises(TrainingError, match="other settings or photos"):
+    with pytest.raises(TrainingError, match="other settings, photos"):
         tiny_train(tmp_path, "run", tiny_config(epochs=2))
+    with pytest.raises(TrainingError, match="weights to start from"):
+        tiny_train(tmp_path, "run", tiny_config(epochs=1), start=initial_weights(tiny_config().embedding_config(), 1))
 
 
 def test_training_stops_when_validation_gets_no_better(tmp_path):

@@ -1,0 +1,128 @@
+"""Trains the network that `retrain` may start from: EfficientNetV2-B2 with adaptive CosFace, on synthetic coats alone.
+
+    python3 spotid.py bench synthetic_bank --out BANK/train --individuals 250
+    python3 spotid.py bench synthetic_bank --out BANK/held_out --individuals 30 --views 6 --first 90000
+    python3 spotid.py bench train_shipped_embedding --bank BANK --out DIR [--minutes M] [--threads N] [--quick]
+
+First at 128×64, where most is learned for a third of the time, then at 256×128. Both stages can be killed and started
+again. DIR gets cosface-synthetic-b2.safetensors (float16; the best epoch so far by DTkAP of held-out synthetic animals,
+rewritten whenever there is a better one), cosface-synthetic-b2.json with its settings, size, SHA-256 and history, and
+the stages' own folders. No real photo is read here; benchmarks/embedding_transfer.py measures on those.
+"""
+
+import argparse
+import json
+import os
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+import cv2
+import torch
+from safetensors.torch import load_file
+
+from modelzoo.network import save_weights
+from modelzoo.training.config import TrainConfig
+from modelzoo.training.folders import photos_from_folders
+from modelzoo.training.results import TrainingProgress, TrainingResult
+from modelzoo.training.trainer import train
+
+NAME = "cosface-synthetic-b2"
+COMMON = {
+    "dimension": 192,
+    "loss": "adaptive_cosface",
+    "batch_size": 64,
+    "patience": 0,
+    "rotation": 15.0,
+    "crop_share": 0.2,
+    "jitter": 0.4,
+    "checkpoint_steps": 10,
+    "cache_mb": 4096,
+    "seed": 3,
+}
+STAGES = {
+    "128x64": {"width": 128, "height": 64, "epochs": 12, "learning_rate": 0.001, "lr_step": 3, "lr_gamma": 0.6},
+    "256x128": {"width": 256, "height": 128, "epochs": 3, "learning_rate": 0.0005, "lr_step": 1, "lr_gamma": 0.5},
+}
+QUICK = {"backbone": "test_efficientnet", "epochs": 2}
+
+
+def export(weights: Path, out: Path, stage: str, config: TrainConfig, history: list[dict]) -> None:
+    """The candidate: float16, with what is needed to use it beside it."""
+    state = {n: v.half() if v.is_floating_point() else v for n, v in load_file(weights).items()}
+    embedding = config.embedding_config().to_dict()
+    path = out / f"{NAME}.safetensors"
+    sha256 = save_weights(path, state, {"embedding_config": json.dumps(embedding), "trained_on": "synthetic coats"})
+    best = max(history, key=lambda row: row["dtkap"])
+    about = {
+        "config": embedding, "sha256": sha256, "bytes": path.stat().st_size, "stage": stage, "best": best,
+        "history": history, "settings": config.to_dict(),
+    }  # fmt: skip
+    (out / f"{NAME}.json").write_text(json.dumps(about, indent=1))
+    print(f"{stage}: exported epoch {best['epoch']}, DTkAP {best['dtkap']:.3f} held-out synthetic", flush=True)
+
+
+def reporter(run_dir: Path, out: Path, stage: str, config: TrainConfig) -> Callable[[TrainingProgress], None]:
+    """Prints now and then, and exports each new best epoch after the first two."""
+    exported, started = [0], time.monotonic()
+
+    def tell(progress: TrainingProgress) -> None:
+        if progress.step % 10 == 0 or progress.loss is None:
+            used = f"{time.monotonic() - started:.0f} s, {time.process_time():.0f} s of processor"
+            print(f"{stage} step {progress.step}/{progress.steps}: {progress.message} ({used})", flush=True)
+        history = [dict(row) for row in progress.history]
+        if not history or progress.loss is None:
+            return
+        best = max(history, key=lambda row: row["dtkap"])["epoch"]
+        file = run_dir / f"best-{best:05d}.safetensors"
+        if best > exported[0] and file.is_file():
+            exported[0] = best
+            export(file, out, stage, config, history)
+
+    return tell
+
+
+def run_stage(stage: str, arguments: argparse.Namespace, start: dict | None, deadline: float) -> TrainingResult:
+    settings = COMMON | STAGES[stage] | (QUICK if arguments.quick else {})
+    config = TrainConfig(**settings)
+    sets = [
+        photos_from_folders(arguments.bank / n / "crops", arguments.bank / n / "edges") for n in ("train", "held_out")
+    ]
+    if arguments.quick:
+        sets = [photos[:120] for photos in sets]
+    run_dir = arguments.out / stage
+    tell = reporter(run_dir, arguments.out, stage, config)
+    result = train(
+        *sets, config, run_dir, start=start, progress=tell, should_stop=lambda: time.monotonic() > deadline,
+        threads=arguments.threads,
+    )  # fmt: skip
+    if result.best_epoch:
+        export(result.weights, arguments.out, stage, config, result.history)
+    print(f"{stage}: {result.outcome} after {result.epochs_run} epochs, best {result.best_epoch}", flush=True)
+    return result
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--bank", type=Path, required=True)
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--minutes", type=float, default=600, help="stop after so long; starting again goes on")
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--quick", action="store_true", help="a tiny network on a few photos: does it run")
+    arguments = parser.parse_args()
+    cv2.setNumThreads(1)
+    torch.set_num_threads(arguments.threads)
+    arguments.out.mkdir(parents=True, exist_ok=True)
+    deadline = time.monotonic() + 60 * arguments.minutes
+    first = run_stage("128x64", arguments, None, deadline)
+    if first.outcome != "cancelled":
+        run_stage("256x128", arguments, load_file(first.weights), deadline)
+
+
+if __name__ == "__main__":
+    main()
