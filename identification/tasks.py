@@ -15,6 +15,12 @@ def match_survey(survey_id: int) -> bool:
     return survey_match(survey_id=survey_id)
 
 
+def activate_model(activation_id: int) -> bool:
+    from .services.activation_run import activation_run
+
+    return activation_run(activation_id=activation_id)
+
+
 def beat() -> None:
     from .services.work import heartbeat
 

@@ -63,6 +63,8 @@ SPOTID_DETECTOR_SHA256 = env.str("SPOTID_DETECTOR_SHA256", "")
 SPOTID_DETECTOR_CONFIDENCE = env.float("SPOTID_DETECTOR_CONFIDENCE", 0.25)
 SPOTID_SEGMENTER_WEIGHTS = env.str("SPOTID_SEGMENTER_WEIGHTS", "")
 SPOTID_OFFLINE = env.bool("SPOTID_OFFLINE", False)
+# What computes vectors: auto (what is quickest here and agrees), torch or openvino.
+SPOTID_RUNTIME = env.str("SPOTID_RUNTIME", "auto")
 
 # Processing: what the rows say is the truth, the queue only wakes workers (docs/decisions/0004-work-in-our-tables.md).
 SPOTID_MAX_ATTEMPTS = env.int("SPOTID_MAX_ATTEMPTS", 3)

@@ -37,8 +37,9 @@ class CoatSet:
     """Stored features of n detections, ready to be compared.
 
     features: stored local features per detection, None where there are none. vectors: n×d float32 unit rows under one
-    model, or None. trained: whether the vectors may count. framed: where each detection lay, where that is known; what
-    stands behind the animals of one camera is then left out of their comparison.
+    model, or None; a row of zeros is not encoded. model: its id. trained: whether the vectors may count. framed: where
+    each detection lay, where that is known; what stands behind the animals of one camera is then left out of their
+    comparison.
     """
 
     def __init__(
@@ -48,11 +49,14 @@ class CoatSet:
         *,
         trained: bool,
         framed: Sequence[Framed | None] | None = None,
+        model: int | None = None,
     ) -> None:
         from modelzoo.local.features import LocalFeatures, from_bytes
 
         self.features = [LocalFeatures.empty() if data is None else from_bytes(bytes(data)) for data in features]
         self.vectors = vectors
+        self.encoded = np.zeros(len(self.features), bool) if vectors is None else vectors.any(axis=1)
+        self.model = model
         self.trained = trained
         self.framed = framed if framed is not None else [None] * len(self.features)
         self._index: Any = None
@@ -61,7 +65,8 @@ class CoatSet:
         return len(self.features)
 
     def similarity(self, i: int, j: int) -> float | None:
-        if self.vectors is None:
+        """Cosine of two vectors, None where one is not encoded."""
+        if self.vectors is None or not (self.encoded[i] and self.encoded[j]):
             return None
         return float(np.clip(self.vectors[i] @ self.vectors[j], -1.0, 1.0))
 
@@ -116,8 +121,9 @@ class CoatSet:
     def shortlist(self, i: int, k: int) -> list[int]:
         """Detections worth verifying against the i-th: the k best by votes of descriptors, and by trained vectors."""
         voted = self._local_index().shortlist(self.features[i], k + 1)[0].tolist()
-        if self.vectors is not None and self.trained:
-            order = np.argsort(-(self.vectors @ self.vectors[i]), kind="stable")[: k + 1].tolist()
+        if self.vectors is not None and self.trained and self.encoded[i]:
+            likeness = np.where(self.encoded, self.vectors @ self.vectors[i], -np.inf)
+            order = np.argsort(-likeness, kind="stable")[: k + 1].tolist()
             voted = list(dict.fromkeys(item for pair in zip(voted, order) for item in pair)) + voted
         return [item for item in dict.fromkeys(voted) if item != i][: 2 * k]
 

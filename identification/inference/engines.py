@@ -12,12 +12,15 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from django.conf import settings
 from django.db import IntegrityError, connection, transaction
 
 from ..models import DetectionSource, EmbeddingModel
+
+if TYPE_CHECKING:
+    from modelzoo.embedders import CoatPixels, Embedder
 
 logger = logging.getLogger(__name__)
 
@@ -274,35 +277,49 @@ def ensure_model() -> EmbeddingModel:
 
 
 def create_vector_index(model: EmbeddingModel) -> None:
-    """A partial HNSW index over the model's vectors only.
+    """A partial HNSW index over the model's vectors only, made without holding up who stores vectors.
 
     pgvector indexes `vector` up to 2 000 dimensions and `halfvec` up to 4 000; longer ones are searched exactly.
     """
     kind, operators = ("vector", "vector_cosine_ops") if model.dimension <= 2000 else ("halfvec", "halfvec_cosine_ops")
     if model.dimension > 4000:
         return
+    name = f"embedding_hnsw_model_{model.pk:d}"
+    concurrently = "" if connection.in_atomic_block else "CONCURRENTLY"
     with connection.cursor() as cursor:
+        cursor.execute("SELECT indisvalid FROM pg_index WHERE indexrelid = to_regclass(%s)", [name])
+        row = cursor.fetchone()
+        if row is not None and row[0]:
+            return
+        if row is not None:
+            # Left by a process that was killed while it made it.
+            cursor.execute(f"DROP INDEX {concurrently} IF EXISTS {name}")
+        if connection.in_atomic_block:
+            cursor.execute("SET CONSTRAINTS ALL IMMEDIATE")
         cursor.execute(
-            f"CREATE INDEX IF NOT EXISTS embedding_hnsw_model_{model.pk:d} ON identification_embedding "
+            f"CREATE INDEX {concurrently} IF NOT EXISTS {name} ON identification_embedding "
             f"USING hnsw ((vector::{kind}({model.dimension:d})) {operators}) WHERE model_id = {model.pk:d}"
         )
+        if connection.in_atomic_block:
+            cursor.execute("SET CONSTRAINTS ALL DEFERRED")
 
 
 @lru_cache(maxsize=2)
-def _encoder(name: str, checksum: str) -> Any:
+def _embedder(model_id: int, checksum: str) -> Embedder:
+    """The old and the new model of an activation are loaded side by side; a third one takes the older one's place."""
     from modelzoo.embedders import open_embedder
 
-    model = EmbeddingModel.objects.get(name=name)
-    return open_embedder(model.config, Path(settings.SPOTID_WEIGHTS_DIR) / model.weights_file, checksum)
+    from .model_files import weights_path
+
+    model = EmbeddingModel.objects.get(pk=model_id)
+    return open_embedder(model.config, weights_path(model), checksum, runtime=settings.SPOTID_RUNTIME)
 
 
-def encode(model: EmbeddingModel, crops: Sequence[Any], edges: Sequence[Any]) -> Any:
-    """n×dimension float32 unit rows."""
-    from modelzoo.embedders import CoatPixels
-
+def encode(model: EmbeddingModel, coats: Sequence[CoatPixels]) -> Any:
+    """n×dimension float32 unit rows. Raises EncodingError, and WeightsError for a file that was changed."""
     with _lock:
-        encoder = _encoder(model.name, model.checksum)
-    return encoder.encode([CoatPixels(*planes) for planes in zip(crops, edges, strict=True)])
+        embedder = _embedder(model.pk, model.checksum)
+    return embedder.encode(coats)
 
 
 @lru_cache(maxsize=1)
@@ -327,6 +344,6 @@ def extract(crop: Any, mask: Any | None) -> tuple[int, bytes]:
 
 def engines_forget() -> None:
     """Drop loaded engines, so that changed settings or weights are taken up (tests, activation)."""
-    for cached in (_detector, _segmenter, _grabcut, _encoder, local_config):
+    for cached in (_detector, _segmenter, _grabcut, _embedder, local_config):
         cached.cache_clear()
     _given_up.clear()

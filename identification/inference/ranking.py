@@ -64,6 +64,7 @@ def rank_photos(
         began = time.perf_counter()
         similarity = (coats.vectors @ coats.vectors.T).astype(np.float64)
         np.fill_diagonal(similarity, np.nan)
+        similarity[~coats.encoded] = similarity[:, ~coats.encoded] = np.nan
         result["embedding"] = Ranked(_by_photo(similarity, photo_of, photos), (time.perf_counter() - began) / max(n, 1))
     return result
 

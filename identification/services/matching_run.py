@@ -17,6 +17,7 @@ from ..inference.comparison import CoatSet, Framed, PairScore, calibration_versi
 from ..matching.candidates import Scored, Side, compatible, keep
 from ..models import Candidate, Category, Detection, Embedding, LocalFeatureSet, Population, Survey
 from ..selectors.graph import population_graph
+from .activation import active_model
 from .matching import MatchingClaim, matching_claim, matching_fail, matching_fence, matching_renew
 from .work import LeaseLost
 
@@ -70,7 +71,8 @@ def load_coats(
     rows = LocalFeatureSet.objects.filter(detection__in=detections, version=engines.local_version())
     for detection_id, data in rows.values_list("detection_id", "data").iterator(chunk_size=200):
         stored[position[detection_id]] = bytes(data)
-    model = engines.active_model()
+    # All vectors are of one model, whichever serves by the time that they are read; `_store` asks again.
+    model = active_model()
     vectors = None
     if model is not None and sides:
         vectors = np.zeros((len(sides), model.dimension), np.float32)
@@ -81,7 +83,8 @@ def load_coats(
         ):
             vectors[position[detection_id]] = np.asarray(vector, np.float32)
     framed = _framed(detections) if scenery else None
-    return sides, CoatSet(stored, vectors, trained=bool(model and model.trained), framed=framed)
+    trained = bool(model and model.trained)
+    return sides, CoatSet(stored, vectors, trained=trained, framed=framed, model=model.pk if model else None)
 
 
 def _framed(detections: QuerySet[Detection]) -> list[Framed | None]:
@@ -152,6 +155,7 @@ class _Run:
                 )
         with transaction.atomic():
             matching_fence(claim=self.claim)
+            self._check_model()
             Candidate.objects.filter(anchor__image__survey=self.survey).delete()
             Candidate.objects.bulk_create(rows, batch_size=1000)
             Survey.objects.filter(pk=self.survey.pk).update(
@@ -161,3 +165,12 @@ class _Run:
                 matching_progress=1,
                 matching_error="",
             )
+
+    def _check_model(self) -> None:
+        """Raise LeaseLost when another model serves than the one whose vectors were compared.
+
+        A switch makes the claim void anyway; it waits for the survey's row, which is held here.
+        """
+        model = active_model()
+        if (model.pk if model else None) != self.coats.model:
+            raise LeaseLost("Another model was activated while the survey was matched.")

@@ -15,6 +15,7 @@ from django.db import transaction
 from numpy.typing import NDArray
 
 from ..inference import engines, photos
+from ..inference.coats import load_coat
 from ..models import (
     AuditEntry,
     Category,
@@ -26,6 +27,7 @@ from ..models import (
     LocalFeatureSet,
     MatchEdge,
 )
+from .activation import active_model, models_hold
 from .annotation import image_people_refresh
 from .backgrounds import background_for
 from .media import detection_file, image_file, media_path
@@ -34,6 +36,7 @@ from .work import Claim, work_fence
 Pixels = NDArray[np.uint8]
 PREVIEW_LONGEST = 1600
 THUMBNAIL_LONGEST = 360
+_SWITCHES_BORNE = 5
 
 
 @dataclass
@@ -178,28 +181,37 @@ def isolate(claim: Claim, context: PhotoContext) -> None:
 
 
 def embed(claim: Claim, context: PhotoContext) -> None:
-    """Encode every crop under the active model."""
-    active = engines.active_model()
-    if active is None:
-        return
-    have = set(
-        Embedding.objects.filter(detection__in=context.detections, model=active).values_list("detection_id", flat=True)
-    )
-    missing = [detection for detection in context.detections if detection.pk not in have]
-    if not missing:
-        return
-    crops = [photos.load(media_path(detection.crop)) for detection in missing]
-    edges = [photos.load_gray(media_path(detection.edges)) for detection in missing]
-    vectors = engines.encode(active, crops, edges)
-    with transaction.atomic():
-        work_fence(claim=claim)
-        Embedding.objects.bulk_create(
-            [
-                Embedding(detection=detection, model=active, vector=vector.tolist())
-                for detection, vector in zip(missing, vectors, strict=True)
-            ],
-            ignore_conflicts=True,
+    """Encode every crop under the active model. Where another takes over meanwhile, under that one, too."""
+    for _ in range(_SWITCHES_BORNE):
+        active = active_model()
+        if active is None:
+            return
+        have = set(
+            Embedding.objects.filter(detection__in=context.detections, model=active).values_list(
+                "detection_id", flat=True
+            )
         )
+        missing = [detection for detection in context.detections if detection.pk not in have]
+        if not missing:
+            return
+        coats = [
+            load_coat(media_path(detection.crop), media_path(detection.edges), media_path(detection.mask))
+            for detection in missing
+        ]
+        vectors = engines.encode(active, coats)
+        with transaction.atomic():
+            work_fence(claim=claim)
+            models_hold()
+            Embedding.objects.bulk_create(
+                [
+                    Embedding(detection=detection, model=active, vector=vector.tolist())
+                    for detection, vector in zip(missing, vectors, strict=True)
+                ],
+                ignore_conflicts=True,
+            )
+            if active_model() == active:
+                return
+    raise RuntimeError("The model was switched again and again while this photo was encoded.")
 
 
 def features(claim: Claim, context: PhotoContext) -> None:

@@ -16,6 +16,8 @@ def offline(settings, tmp_path: Path):  # type: ignore[no-untyped-def]
     from identification.inference.engines import engines_forget
 
     settings.SPOTID_OFFLINE = True
+    # A tiny network is converted for longer than it runs.
+    settings.SPOTID_RUNTIME = "torch"
     settings.SPOTID_DETECTOR_WEIGHTS = settings.SPOTID_SEGMENTER_WEIGHTS = ""
     settings.SPOTID_HOME = tmp_path / "home"
     settings.SPOTID_WEIGHTS_DIR = tmp_path / "home" / "weights"
