@@ -14,6 +14,7 @@ from typing import Any
 
 import torch
 
+from modelzoo.coats import EncodingError
 from modelzoo.losses import LOSSES
 from modelzoo.network import save_weights
 from modelzoo.pipelines import PIPELINES
@@ -73,7 +74,10 @@ def train(
     with _torch_threads(threads), own_randomness(config.seed):
         run = _Run(train_photos, validation_photos, config, run_dir, start, progress or _silent)
         with Journal(run_dir / "tensorboard", run.steps_done) as journal:
-            outcome = run.go(journal, should_stop or _never)
+            try:
+                outcome = run.go(journal, should_stop or _never)
+            except EncodingError as error:
+                raise TrainingError(f"a photo can no longer be read: {error}") from error
         return run.finish(outcome)
 
 

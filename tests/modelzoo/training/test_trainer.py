@@ -146,6 +146,15 @@ def test_photos_that_cannot_be_read_are_reported_and_missing_ones_not_missed(tmp
     assert [row.key for row in result.left_out] == ["gone"]
 
 
+def test_a_photo_that_goes_missing_during_a_run_is_said_to(tmp_path):
+    def lose(progress):
+        if progress.loss is None and progress.message.startswith("measuring"):
+            (tmp_path / "photos" / "3" / "1.png").unlink()
+
+    with pytest.raises(TrainingError, match=r"can no longer be read: 1\.png"):
+        tiny_train(tmp_path, "run", tiny_config(cache_mb=0), progress=lose)
+
+
 def test_too_few_readable_photos_are_too_few(tmp_path):
     photos = [TrainingPhoto(f"{i}", f"{i // 2}", f"{i // 2}", tmp_path / f"{i}.png") for i in range(8)]
     with pytest.raises(TooFewPhotosError, match="two readable photos"):
