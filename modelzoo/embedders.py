@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from .coats import CoatPixels, EncodingError
 
-__all__ = ["KINDS", "CoatPixels", "Embedder", "EncodingError", "open_embedder"]
+if TYPE_CHECKING:
+    import torch
+
+__all__ = ["KINDS", "CoatPixels", "Embedder", "EncodingError", "open_embedder", "starting_weights"]
 
 KINDS = ("coatnet", "spotid-original", "rootsift-vlad")
 
@@ -79,3 +82,21 @@ def open_embedder(
         exact=kind == "spotid-original",
         cache_dir=cache_dir,
     )
+
+
+def starting_weights(config: Mapping[str, Any], weights: Path, sha256: str) -> dict[str, torch.Tensor]:
+    """State of a :class:`modelzoo.network.CoatNet` of these settings that goes on from a model's weights.
+
+    The original's network becomes one of ours (:func:`modelzoo.original.coatnet_state`). Raises ValueError for a model
+    that is no network, and WeightsError.
+    """
+    from .network import load_weights
+
+    kind = config.get("kind", "coatnet")
+    if kind == "coatnet":
+        return load_weights(weights, sha256=sha256)
+    if kind == "spotid-original":
+        from .original import coatnet_state
+
+        return coatnet_state(load_weights(weights, sha256=sha256))
+    raise ValueError(f"a model of the kind {kind} cannot be trained further")

@@ -5,6 +5,7 @@ its place by name. Weights are safetensors files whose SHA-256 the caller knows;
 """
 
 import hashlib
+import json
 import os
 import tempfile
 from collections.abc import Mapping
@@ -143,8 +144,13 @@ def initial_weights(
 
 
 def save_weights(path: Path, state: Mapping[str, torch.Tensor], metadata: Mapping[str, str]) -> str:
-    """Writes a safetensors file beside the path and renames it into place; returns its SHA-256 in hex."""
-    data = safetensors_save({k: v.detach().cpu().contiguous() for k, v in state.items()}, dict(metadata))
+    """Writes a safetensors file beside the path and renames it into place; returns its SHA-256 in hex.
+
+    The same tensors and metadata give the same file.
+    """
+    data = _with_sorted_metadata(
+        safetensors_save({k: v.detach().cpu().contiguous() for k, v in state.items()}, dict(metadata))
+    )
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
     try:
@@ -158,6 +164,17 @@ def save_weights(path: Path, state: Mapping[str, torch.Tensor], metadata: Mappin
         Path(name).unlink(missing_ok=True)
         raise
     return hashlib.sha256(data).hexdigest()
+
+
+def _with_sorted_metadata(data: bytes) -> bytes:
+    """A safetensors file whose metadata are in the order of their names: the library's is another at every call."""
+    length = int.from_bytes(data[:8], "little")
+    header = json.loads(data[8 : 8 + length])
+    if "__metadata__" in header:
+        header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
+    text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
+    text += b" " * (-len(text) % 8)
+    return len(text).to_bytes(8, "little") + text + data[8 + length :]
 
 
 def load_weights(path: Path, *, sha256: str) -> dict[str, torch.Tensor]:

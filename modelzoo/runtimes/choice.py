@@ -21,12 +21,16 @@ def choose(recipe: Recipe, runtime: str, device: torch.device) -> Runner:
     """What runs the network; a graphics card is torch's.
 
     For "auto" that is OpenVINO where it is installed, converts the network and agrees with torch on two images, else
-    torch with a description that says why.
+    torch with a description that says why; where exactness is asked for, torch.
 
     Raises RuntimeUnavailable when OpenVINO was asked for and cannot be had.
     """
     if runtime == "torch" or device.type != "cpu":
         return TorchRunner(recipe, device)
+    if runtime == "auto" and recipe.exact:
+        runner = TorchRunner(recipe, device)
+        runner.description += " (not OpenVINO: these vectors have to be those of torch)"
+        return runner
     try:
         return OpenVinoRunner(recipe)
     except RuntimeUnavailable as error:

@@ -5,6 +5,7 @@ import json
 
 import pytest
 import torch
+from safetensors import safe_open
 
 from modelzoo.network import CoatNet, EmbeddingConfig, initial_weights, load_weights, save_weights
 from modelzoo.pipelines import PIPELINES
@@ -98,6 +99,15 @@ def test_saved_weights_come_back_and_leave_no_other_file(tmp_path):
     loaded = load_weights(path, sha256=digest.upper())
     assert loaded.keys() == state.keys()
     assert all(torch.equal(loaded[name], state[name]) for name in state)
+
+
+def test_the_same_tensors_and_metadata_give_the_same_file(tmp_path):
+    state, metadata = {"b": torch.ones(3), "a": torch.zeros(2)}, {name: name.upper() for name in "spotid é"}
+    digests = {save_weights(tmp_path / f"{n}", state, metadata) for n in range(8)}
+    assert len(digests) == 1
+    with safe_open(tmp_path / "0", "pt") as file:
+        assert file.metadata() == metadata
+        assert torch.equal(file.get_tensor("b"), state["b"])
 
 
 def test_a_failed_write_leaves_the_old_weights(tmp_path, monkeypatch):

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import torch
 
-from modelzoo.embedders import CoatPixels, EncodingError, open_embedder
+from modelzoo.embedders import CoatPixels, EncodingError, open_embedder, starting_weights
 from modelzoo.network import CoatNet, EmbeddingConfig, initial_weights, save_weights
 from modelzoo.runtime import NetworkEmbedder
 from modelzoo.weights import ChecksumError, WeightsError
@@ -143,6 +143,13 @@ def test_the_number_of_threads_is_put_back(weights):
     before = torch.get_num_threads()
     NetworkEmbedder(CONFIG, *weights, threads=before + 1, runtime="torch").encode(photos(1))
     assert torch.get_num_threads() == before
+
+
+def test_a_network_goes_on_from_its_own_weights_and_nothing_else_can_be_trained(weights):
+    state = starting_weights(CONFIG.to_dict(), *weights)
+    CoatNet(CONFIG).load_state_dict(state)
+    with pytest.raises(ValueError, match="rootsift-vlad cannot be trained"):
+        starting_weights({"kind": "rootsift-vlad"}, *weights)
 
 
 def test_unknown_kinds_runtimes_and_settings_are_refused(tmp_path):
