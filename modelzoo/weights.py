@@ -57,8 +57,9 @@ def _parse_checksum(text: str) -> tuple[str, str]:
 class WeightsSource:
     """One downloadable file. checksum: published by the source, as "md5:…" or "sha256:…", or None.
 
-    record_url: a Zenodo API record whose JSON lists published checksums (``files[].key``, ``.checksum``,
-    ``.links.self``); it is asked when checksum is None.
+    record_url: where the source lists its checksums, asked when checksum is None: a Zenodo API record
+    (``files[].key``, ``.checksum``, ``.links.self``) or the file list of a Hugging Face repository (``path``,
+    ``lfs.oid``, which is the SHA-256). remote_name: the file's name there, where that is another one.
     """
 
     name: str
@@ -68,6 +69,7 @@ class WeightsSource:
     record_url: str | None = None
     licence: str = ""
     note: str = ""
+    remote_name: str = ""
 
     def __post_init__(self) -> None:
         for url in (self.url, self.record_url or self.url):
@@ -242,17 +244,33 @@ def _published(source: WeightsSource, directory: Path, opener: Opener, timeout: 
 
 
 def _from_record(record: Any, source: WeightsSource) -> tuple[str | None, str]:
-    """Published checksum and address of the source's file in a Zenodo record."""
+    """Published checksum and address of the source's file in a Zenodo record or a Hugging Face list of files."""
+    wanted = source.remote_name or source.filename
+    if isinstance(record, list):
+        return _from_list(record, wanted), source.url
     files = record.get("files", []) if isinstance(record, dict) else []
     for entry in files:
-        if isinstance(entry, dict) and entry.get("key") == source.filename:
+        if isinstance(entry, dict) and entry.get("key") == wanted:
             checksum = entry.get("checksum")
             link = (entry.get("links") or {}).get("self")
             if checksum is not None:
                 _parse_checksum(str(checksum))
             url = link if isinstance(link, str) and link.startswith(("https://", "http://")) else source.url
             return (None if checksum is None else str(checksum)), url
-    raise ValueError(f"it lists no file {source.filename}")
+    raise ValueError(f"it lists no file {wanted}")
+
+
+def _from_list(files: list[Any], wanted: str) -> str | None:
+    """SHA-256 of a large file in a Hugging Face repository; None for one that is kept there without."""
+    for entry in files:
+        if isinstance(entry, dict) and entry.get("path") == wanted:
+            large = entry.get("lfs")
+            if not isinstance(large, dict):
+                return None
+            checksum = "sha256:" + str(large.get("oid")).removeprefix("sha256:")
+            _parse_checksum(checksum)
+            return checksum
+    raise ValueError(f"it lists no file {wanted}")
 
 
 def _download(
