@@ -6,26 +6,45 @@ from typing import Any
 from django.conf import settings
 from django.core.checks import Error, register
 
+TRAINING_CLUSTER = "spotid-training"
+_MUST_BE_SET = ("timeout", "retry", "max_attempts", "bulk", "queue_limit", "ack_failures")
+
 
 @register()
 def queue_settings(app_configs: Any, **kwargs: Any) -> list[Error]:
-    queue = settings.Q_CLUSTER
-    errors = []
-    for name in ("timeout", "retry", "max_attempts", "bulk", "queue_limit", "ack_failures"):
-        if name not in queue:
-            errors.append(Error(f"Q_CLUSTER must set {name!r}: its default is unsafe.", id="spotid.E001"))
-    if not errors:
-        waiting = queue["queue_limit"] / max(1, int(queue["workers"])) + 2
-        if queue["retry"] < queue["timeout"] * waiting:
-            errors.append(
-                Error(
-                    "Q_CLUSTER: retry must be at least timeout × (queue_limit / workers + 2), because its clock starts "
-                    "when a task is fetched.",
-                    id="spotid.E002",
-                )
+    errors = _errors_of("Q_CLUSTER", settings.Q_CLUSTER)
+    others = settings.Q_CLUSTER.get("ALT_CLUSTERS", {})
+    for name, queue in others.items():
+        errors += _errors_of(f"Q_CLUSTER of {name}", queue)
+    training = others.get(TRAINING_CLUSTER)
+    if training is None:
+        errors.append(Error(f"Q_CLUSTER must have a cluster {TRAINING_CLUSTER!r} in ALT_CLUSTERS.", id="spotid.E005"))
+    elif training.get("daemonize_workers", True) or training.get("workers") != 1:
+        errors.append(
+            Error(
+                f"Q_CLUSTER of {TRAINING_CLUSTER}: one worker that is no daemon, because a training may have children.",
+                id="spotid.E006",
             )
-        if queue["bulk"] != 1:
-            errors.append(Error("Q_CLUSTER: bulk must be 1.", id="spotid.E003"))
+        )
+    return errors
+
+
+def _errors_of(title: str, queue: dict[str, Any]) -> list[Error]:
+    missing = [name for name in _MUST_BE_SET if name not in queue]
+    errors = [Error(f"{title} must set {name!r}: its default is unsafe.", id="spotid.E001") for name in missing]
+    if missing:
+        return errors
+    waiting = queue["queue_limit"] / max(1, int(queue["workers"])) + 2
+    if queue["retry"] < queue["timeout"] * waiting:
+        errors.append(
+            Error(
+                f"{title}: retry must be at least timeout × (queue_limit / workers + 2), because its clock starts "
+                "when a task is fetched.",
+                id="spotid.E002",
+            )
+        )
+    if queue["bulk"] != 1:
+        errors.append(Error(f"{title}: bulk must be 1.", id="spotid.E003"))
     return errors
 
 

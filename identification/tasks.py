@@ -15,13 +15,30 @@ def match_survey(survey_id: int) -> bool:
     return survey_match(survey_id=survey_id)
 
 
+def beat() -> None:
+    from .services.work import heartbeat
+
+    heartbeat()
+
+
 def activate_model(activation_id: int) -> bool:
     from .services.activation_run import activation_run
 
     return activation_run(activation_id=activation_id)
 
 
-def beat() -> None:
-    from .services.work import heartbeat
+def train_model(run_id: int) -> bool:
+    from .services.training_run import training_run
 
-    heartbeat()
+    _step_aside()
+    return training_run(run_id=run_id)
+
+
+def _step_aside() -> None:
+    """Lower the priority of this process, which ends after its task: photos and pages come first."""
+    import os
+
+    from django.conf import settings
+
+    if hasattr(os, "nice"):
+        os.nice(settings.SPOTID_TRAINING_NICE)

@@ -73,6 +73,13 @@ SPOTID_BATCH_SIZE = env.int("SPOTID_BATCH_SIZE", 32)
 SPOTID_REQUEUE_SECONDS = env.int("SPOTID_REQUEUE_SECONDS", 240)
 SPOTID_CANDIDATES = env.int("SPOTID_CANDIDATES", 5)
 
+# Retraining runs beside the photos on a queue of its own, with low priority. 0 leaves it to another machine or to
+# `retrain`. Its lease is long: it is renewed after every step, and a step on a slow machine takes a while.
+SPOTID_TRAINING = env.bool("SPOTID_TRAINING", True)
+SPOTID_TRAINING_THREADS = env.int("SPOTID_TRAINING_THREADS", max(1, (os.cpu_count() or 2) - 1))
+SPOTID_TRAINING_NICE = env.int("SPOTID_TRAINING_NICE", 10)
+SPOTID_TRAINING_LEASE_SECONDS = env.int("SPOTID_TRAINING_LEASE_SECONDS", 900)
+
 INSTALLED_APPS = [
     "unfold",
     "unfold.contrib.filters",
@@ -143,6 +150,7 @@ WHITENOISE_MAX_AGE = 3600
 # tables because a task that kills its worker is otherwise run for ever (django-q2 issue 327).
 _Q_WORKERS = env.int("SPOTID_WORKERS", min(2, os.cpu_count() or 1))
 _Q_TIMEOUT = env.int("SPOTID_TASK_TIMEOUT", 1800)
+_Q_TRAINING_TIMEOUT = env.int("SPOTID_TRAINING_TIMEOUT", 14 * 24 * 3600)
 Q_CLUSTER: dict[str, Any] = {
     "name": "spotid",
     "label": "Background work",
@@ -159,6 +167,27 @@ Q_CLUSTER: dict[str, Any] = {
     "catch_up": False,
     "poll": 0.5,
     "guard_cycle": 1,
+    "ALT_CLUSTERS": {
+        # One training at a time. Its worker is no daemon, so that it may have children that load pictures, and ends
+        # after each task, because what torch has taken it does not give back.
+        "spotid-training": {
+            "label": "Training",
+            "workers": 1,
+            "recycle": 1,
+            "timeout": _Q_TRAINING_TIMEOUT,
+            "retry": _Q_TRAINING_TIMEOUT * 4,
+            "max_attempts": 3,
+            "ack_failures": True,
+            "bulk": 1,
+            "queue_limit": 1,
+            "save_limit": -1,
+            "catch_up": False,
+            "poll": 1,
+            "guard_cycle": 1,
+            "scheduler": False,
+            "daemonize_workers": False,
+        },
+    },
 }
 
 SESSION_COOKIE_HTTPONLY = True

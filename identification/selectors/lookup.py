@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ..errors import SpotIDError
-from ..models import Survey
+from ..models import Population, Survey
 
 
 def survey_by_name(name: str) -> Survey:
@@ -14,3 +14,13 @@ def survey_by_name(name: str) -> Survey:
     names = list(Survey.objects.order_by("name").values_list("name", flat=True)[:20])
     there = f"There are: {', '.join(names)}." if names else "There is none yet; `ingest` makes one."
     raise SpotIDError(f"There is no survey named {name!r}. {there}")
+
+
+def population_by_name(name: str) -> Population:
+    """Raises SpotIDError that lists the populations there are."""
+    population = Population.objects.filter(name__iexact=name.strip()).first()
+    if population is not None:
+        return population
+    names = list(Population.objects.order_by("name").values_list("name", flat=True)[:20])
+    there = f"There are: {', '.join(names)}." if names else "There is none yet; `ingest` makes one."
+    raise SpotIDError(f"There is no population named {name!r}. {there}")

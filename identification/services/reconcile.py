@@ -4,22 +4,27 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from django.conf import settings
 from django.utils import timezone
 from django_q.models import OrmQ
 
-from ..models import ProcessingState, Survey, Work
+from ..checks import TRAINING_CLUSTER
+from ..models import ModelActivation, ProcessingState, Survey, TrainingRun, Work
+from .activation import activation_enqueue, activation_expire
 from .matching import UNFINISHED, matching_enqueue_if_ready, matching_expire
 from .queue import work_enqueue
+from .training import training_enqueue, training_expire
 from .work import dead_workers, work_expire
 
 
 @dataclass(frozen=True)
 class Reconciled:
-    """How many leases ended and what was put on the queue."""
+    """How many leases ended and what was put on the queue. trainings: leases of trainings that ended."""
 
     expired: int
     queued: int
     surveys: int
+    trainings: int = 0
 
 
 def reconcile() -> Reconciled:
@@ -40,14 +45,37 @@ def reconcile() -> Reconciled:
         ready = Survey.objects.filter(matching_state=Survey.Matching.STALE, images__isnull=False).distinct()
         for survey in ready.exclude(images__work__state__in=UNFINISHED):
             surveys += matching_enqueue_if_ready(survey=survey)
-    return Reconciled(expired, queued, surveys)
+    return Reconciled(expired + _reconcile_activation(), queued, surveys, _reconcile_training())
+
+
+def _reconcile_activation() -> int:
+    """End the lease of an activation whose worker is gone, and see that one which waits is on the queue."""
+    ended = activation_expire()
+    for activation in ModelActivation.objects.filter(state=ModelActivation.State.PENDING):
+        if not _waiting(settings.Q_CLUSTER["name"], {"activate"}):
+            activation_enqueue(activation_id=activation.pk)
+    return ended
+
+
+def _reconcile_training() -> int:
+    """End the lease of a training whose process is gone, and see that one which waits is on its queue."""
+    ended = training_expire()
+    for run_id in TrainingRun.objects.filter(state=TrainingRun.State.PENDING).values_list("pk", flat=True):
+        if not _waiting(TRAINING_CLUSTER, {"train"}):
+            training_enqueue(run_id=run_id)
+    return ended
 
 
 def _tasks_available() -> bool:
-    """Whether a worker would find photos or a survey to work on now.
+    """Whether a worker would find photos or a survey to work on now."""
+    return _waiting(settings.Q_CLUSTER["name"], {"process", "match"})
+
+
+def _waiting(queue: str, groups: set[str]) -> bool:
+    """Whether one of a queue's workers would find a task of these groups now.
 
     Rows that workers hold (or died with) stay, locked until their retry. Heartbeats are no work, and what an old key
     signed reads as nothing.
     """
-    waiting = OrmQ.objects.filter(lock__lte=timezone.now()).order_by("pk")
-    return any(entry.task.get("group") in ("process", "match") for entry in waiting.iterator(chunk_size=50))
+    rows = OrmQ.objects.filter(key=queue, lock__lte=timezone.now()).order_by("pk")
+    return any(entry.task.get("group") in groups for entry in rows.iterator(chunk_size=50))

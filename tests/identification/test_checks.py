@@ -14,7 +14,20 @@ def test_a_queue_that_would_retry_too_early_is_refused(settings) -> None:
     settings.Q_CLUSTER = {**settings.Q_CLUSTER, "retry": settings.Q_CLUSTER["timeout"] + 1}
     assert [error.id for error in queue_settings(None)] == ["spotid.E002"]
     settings.Q_CLUSTER = {"workers": 1}
-    assert {error.id for error in queue_settings(None)} == {"spotid.E001"}
+    assert {error.id for error in queue_settings(None)} == {"spotid.E001", "spotid.E005"}
+
+
+def test_the_queue_of_trainings_is_held_to_the_same(settings) -> None:
+    training = settings.Q_CLUSTER["ALT_CLUSTERS"]["spotid-training"]
+
+    def found(**changes: object) -> list[str]:
+        settings.Q_CLUSTER = {**settings.Q_CLUSTER, "ALT_CLUSTERS": {"spotid-training": {**training, **changes}}}
+        return [error.id for error in queue_settings(None)]
+
+    assert found() == []
+    assert found(retry=60) == ["spotid.E002"]
+    assert found(bulk=2) == ["spotid.E003"]
+    assert found(daemonize_workers=True) == ["spotid.E006"]
 
 
 def test_named_weights_that_are_not_there_are_named(settings, tmp_path) -> None:

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import logging
-import os
 import signal
 import subprocess
 import sys
@@ -13,18 +12,19 @@ from django.core.management.base import BaseCommand, CommandParser
 from django.db import Error as DatabaseError
 from django.db import close_old_connections
 
+from ..clusters import Cluster, TrainingCluster
 from ..parent import parent_is_gone
 
 logger = logging.getLogger(__name__)
 
 _LOOP_SECONDS = 1.0
-_WINDOWS = os.name == "nt"
 
 
 class Command(BaseCommand):
     help = (
         "Run a django-q2 cluster under a watchdog: a heartbeat goes through the queue; when it stays away the cluster "
-        "is killed and started again. What dead workers left is found and put on the queue."
+        "is killed and started again. What dead workers left is found and put on the queue. A training that is asked "
+        "for gets a cluster of its own beside it (SPOTID_TRAINING=0: not here)."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
@@ -50,7 +50,8 @@ class Command(BaseCommand):
         stopping_withdraw()
         ensure_model()
         self._fetch_weights()
-        self.cluster = _Cluster()
+        self.cluster = Cluster()
+        self.training = TrainingCluster(enabled=settings.SPOTID_TRAINING)
         self.cluster.start()
         try:
             self._watch(options)
@@ -85,6 +86,7 @@ class Command(BaseCommand):
                     clocks["reconcile"] = now
                     self._reconcile()
                 self._judge(options["stale"])
+                self.training.look()
             except DatabaseError as error:
                 logger.warning("the database does not answer: %s", str(error).strip())
                 self.cluster.excuse()
@@ -94,7 +96,7 @@ class Command(BaseCommand):
         from django_q.tasks import async_task
 
         # One heartbeat in the queue is enough; a hung cluster must not find hundreds.
-        if OrmQ.objects.count() < 2 * settings.Q_CLUSTER["workers"] + 2:
+        if OrmQ.objects.filter(key=settings.Q_CLUSTER["name"]).count() < 2 * settings.Q_CLUSTER["workers"] + 2:
             async_task("identification.tasks.beat", group="beat")
 
     def _reconcile(self) -> None:
@@ -103,6 +105,8 @@ class Command(BaseCommand):
         found = reconcile()
         if found.expired:
             logger.info("%s leases of dead workers ended, %s photos put on the queue", found.expired, found.queued)
+        if found.trainings:
+            self.training.lease_ended()
 
     def _judge(self, stale: float) -> None:
         from ...selectors.heartbeat import heartbeat_age
@@ -124,68 +128,11 @@ class Command(BaseCommand):
             stopping_announce()
         except DatabaseError:
             grace = 0
+        until = time.monotonic() + grace
+        self.training.ask_to_stop()
         self.cluster.stop(grace)
+        self.training.stop(max(1.0, until - time.monotonic()))
         try:
             stopping_withdraw()
         except DatabaseError:
             logger.warning("the database is gone already")
-
-
-class _Cluster:
-    """The qcluster as a process group of its own, so that it can be killed whole."""
-
-    def __init__(self) -> None:
-        self.process: subprocess.Popen[bytes] | None = None
-        self.began = 0.0
-
-    def start(self) -> None:
-        command = [sys.executable, "-W", "ignore::RuntimeWarning", str(settings.BASE_DIR / "manage.py"), "qcluster"]
-        extra: dict[str, Any] = (
-            {"creationflags": subprocess.CREATE_NEW_PROCESS_GROUP}  # type: ignore[attr-defined]
-            if _WINDOWS
-            else {"start_new_session": True}
-        )
-        # The cluster's own parent is this process, which watches the launcher for both.
-        env = {name: value for name, value in os.environ.items() if name != "SPOTID_PARENT_PID"}
-        # What could be fetched is there by now.
-        env["SPOTID_OFFLINE"] = "1"
-        self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, env=env, **extra)
-        self.began = time.monotonic()
-
-    def age(self) -> float:
-        return time.monotonic() - self.began
-
-    def excuse(self) -> None:
-        """Begin counting silence anew: it was the database's, not the cluster's."""
-        self.began = time.monotonic()
-
-    def alive(self) -> bool:
-        return self.process is not None and self.process.poll() is None
-
-    def restart(self) -> None:
-        self._kill()
-        self.start()
-
-    def stop(self, grace: float) -> None:
-        """Let the cluster finish the photo it is at, then kill what is left of the group."""
-        if self.process is None:
-            return
-        if self.alive():
-            self.process.terminate()
-            try:
-                self.process.wait(grace)
-            except subprocess.TimeoutExpired:
-                logger.warning("the cluster did not stop within %.0f s and is killed", grace)
-        self._kill()
-
-    def _kill(self) -> None:
-        if self.process is None:
-            return
-        if _WINDOWS:
-            subprocess.run(["taskkill", "/F", "/T", "/PID", str(self.process.pid)], check=False, capture_output=True)
-        else:
-            try:
-                os.killpg(self.process.pid, signal.SIGKILL)
-            except ProcessLookupError:
-                logger.debug("the cluster's group is gone")
-        self.process.wait()

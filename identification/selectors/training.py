@@ -1,0 +1,80 @@
+"""How trainings stand, and what they can begin from."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from django.utils import timezone
+
+from ..errors import SpotIDError
+from ..models import EmbeddingModel, TrainingRun
+
+_KINDS = ("coatnet", "spotid-original")
+# Per channels of a network: which of its means and deviations are the edge map's.
+_CHANNELS = {1: (0, 1), 3: (3, 0), 4: (3, 1)}
+
+
+def startable_models() -> list[EmbeddingModel]:
+    """The models that a training can begin from, the latest first: trained networks of our own layout."""
+    return [model for model in EmbeddingModel.objects.filter(trained=True).order_by("-pk") if _is_network(model)]
+
+
+def _is_network(model: EmbeddingModel) -> bool:
+    return model.config.get("kind", _KINDS[0]) in _KINDS and "backbone" in model.config
+
+
+def network_settings(model: EmbeddingModel) -> dict[str, Any]:
+    """What a training that begins from the model has to take over from it. Raises SpotIDError where none can."""
+    if not _is_network(model):
+        raise SpotIDError(f"{model} is no network that can be trained further.")
+    config = model.config
+    mean, std = list(config["mean"]), list(config["std"])
+    colours, edges = _CHANNELS[int(config["in_channels"])]
+    found = {name: config[name] for name in ("backbone", "width", "height", "dimension")}
+    found["pipeline"] = config.get("pipeline", "crop_rgb_edges")
+    if colours:
+        found |= {"rgb_mean": mean[:colours], "rgb_std": std[:colours]}
+    if edges:
+        found |= {"edge_mean": mean[colours:], "edge_std": std[colours:]}
+    return found
+
+
+def training_progress(run: TrainingRun) -> dict[str, Any]:
+    """What the page of a run shows and asks for again while it lasts."""
+    rows = [row for row in run.history if isinstance(row, dict)]
+    return {
+        "state": run.state,
+        "state_label": run.get_state_display(),
+        "open": run.state in TrainingRun.OPEN,
+        "cancelling": run.cancel_requested,
+        "stage": run.stage,
+        "epoch": run.epoch,
+        "epochs": run.epochs,
+        "percent": round(100 * run.progress),
+        "seconds_left": _seconds_left(run, rows),
+        "attempts": run.attempts,
+        "error": run.error,
+        "history": [{"epoch": row.get("epoch"), "loss": row.get("loss"), "dtkap": row.get("dtkap")} for row in rows],
+    }
+
+
+def _seconds_left(run: TrainingRun, rows: list[dict[str, Any]]) -> int | None:
+    """By the mean of the last epochs; None before the first has ended. An early stop may end it sooner."""
+    spent = [float(row["seconds"]) for row in rows if row.get("epoch") and row.get("seconds")][-5:]
+    if run.state != TrainingRun.State.RUNNING or not spent:
+        return None
+    return round(max(0, run.epochs - run.epoch + 1) * sum(spent) / len(spent))
+
+
+def training_age(run: TrainingRun, now: datetime | None = None) -> float | None:
+    """Seconds since the run began, or that it took; None before."""
+    if run.started_at is None:
+        return None
+    return ((run.finished_at or now or timezone.now()) - run.started_at).total_seconds()
+
+
+def parts_folder_before(run: TrainingRun) -> list[str]:
+    """Folders of earlier finished trainings of the population, the latest first."""
+    earlier = TrainingRun.objects.filter(population=run.population, state=TrainingRun.State.DONE, pk__lt=run.pk)
+    return list(earlier.exclude(folder="").order_by("-pk").values_list("folder", flat=True))
