@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from ..coats import CoatPixels, EncodingError
 from . import scores as scoring
-from .evaluate import DEFAULT_RESAMPLES, EvaluationReport, Variant, evaluate_scores, evaluate_vectors
+from .evaluate import DEFAULT_RESAMPLES, FEW_INDIVIDUALS, EvaluationReport, Variant, evaluate_scores, evaluate_vectors
 from .photos import EvaluationPhoto
 
 Embed = Callable[[list[CoatPixels]], ArrayLike]
@@ -78,7 +78,7 @@ class Shortcuts:
                     "With the animals painted over",
                     self.background,
                     self.plain,
-                    "where a photo was taken, and when, does not give the animal away",
+                    "that where a photo was taken gives the animal away",
                     "part of the scorer's figures comes from where the photos were taken, or from the outline",
                 )
             )
@@ -87,7 +87,7 @@ class Shortcuts:
                 "With the query mirrored",
                 self.mirrored,
                 self.plain,
-                "it tells a coat from its mirror image, as it must: a mirrored left coat is no right coat",
+                "that it takes a coat for its mirror image, which it must not: a mirrored left coat is no right coat",
                 "it goes by what a mirror leaves as it is (colour, build, light, background), or does not tell left "
                 "from right",
             )
@@ -162,5 +162,7 @@ def _sentence(what: str, test: EvaluationReport, plain: EvaluationReport, good: 
         return f"{what}: no photo had another one of its animal to find."
     text = f"{what}, DT5AP is {found} where chance is {chance:.3f} and the coats as seen reach "
     text += f"{plain[variant]['dt5ap'].value:.3f}: "
+    if table.individuals < FEW_INDIVIDUALS:
+        text += f"with {table.individuals} individuals this says little; "
     above = (found.value if np.isnan(found.low) else found.low) > chance
-    return f"{text}{bad}." if above else f"{text}not measurably above chance, so {good}."
+    return f"{text}{bad}." if above else f"{text}not measurably above chance, no sign {good}."
