@@ -10,6 +10,7 @@ from django.contrib import admin, messages
 from django.db.models import Count, IntegerField, OuterRef, Q, QuerySet, Subquery
 from django.db.models.functions import Coalesce
 from django.http import FileResponse, HttpRequest, HttpResponse
+from django.shortcuts import redirect
 from django.urls import reverse
 from django.utils.html import format_html
 from unfold.contrib.filters.admin import ChoicesDropdownFilter
@@ -44,6 +45,7 @@ class PopulationForm(ServiceForm):
 class PopulationAdmin(RoomAdmin):
     form = PopulationForm
     list_display = ("name", "species", "code_prefix", "survey_count", "individual_count", "created_at")
+    actions = ("retrain",)
     list_filter = (yes_no_filter("species", "has a species", ~Q(species="")),)
     search_fields = ("name", "species")
     ordering = ("name",)
@@ -76,6 +78,17 @@ class PopulationAdmin(RoomAdmin):
     @display(description="Individuals", ordering="individuals_n")
     def individual_count(self, population: Any) -> int:
         return int(population.individuals_n)
+
+    def has_retrain_permission(self, request: HttpRequest) -> bool:
+        return permissions.is_administrator(account(request))
+
+    @admin.action(description="Retrain on its individuals", permissions=["retrain"])
+    def retrain(self, request: HttpRequest, chosen: QuerySet[Population]) -> HttpResponse | None:
+        populations = list(chosen)
+        if len(populations) != 1:
+            messages.error(request, "Choose one population: a training learns from one.")
+            return None
+        return redirect(f"{reverse('admin:identification_trainingrun_add')}?population={populations[0].pk}")
 
 
 class SurveyForm(ServiceForm):

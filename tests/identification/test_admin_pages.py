@@ -52,6 +52,7 @@ def fill(times: int) -> None:
         events_rebuild(survey=survey)
         StationBackgroundRecord.objects.create(survey=survey, key="ST01 A", frames=3, available=3, file="x")
         models.ReviewPosition.objects.create(user=user, survey=survey, anchor=animals[0][0])
+        models.TrainingRun.objects.create(population=survey.population, state="done")
         for detection in animals[0]:
             vector = np.eye(4, dtype=float)[detection.pk % 4].tolist()
             Embedding.objects.create(detection=detection, model=model, vector=vector)
@@ -137,7 +138,7 @@ def test_every_search_and_filter_answers(client, administrator):
 
 
 def test_add_forms_open(client, administrator):
-    for name in ("survey", "membership", "matchedge", "user"):
+    for name in ("survey", "membership", "matchedge", "user", "trainingrun"):
         assert client.get(reverse(f"admin:identification_{name}_add")).status_code == 200
     assert client.get(reverse("admin:auth_group_add")).status_code == 200
 

@@ -27,7 +27,7 @@ SEEN = {
                  "ingestreport": 403},
     "curator": {"detection": 200, "matchedge": 200, "membership": 200, "skippedphoto": 200},
 }  # fmt: skip
-ADMINISTRATORS_ONLY = ("user", "auditentry", "embeddingmodel", "heartbeat", "reviewposition")
+ADMINISTRATORS_ONLY = ("user", "auditentry", "embeddingmodel", "heartbeat", "reviewposition", "trainingrun")
 
 
 @pytest.fixture(autouse=True)
