@@ -20,7 +20,7 @@ logger = logging.getLogger(__name__)
 def choose(recipe: Recipe, runtime: str, device: torch.device) -> Runner:
     """What runs the network; a graphics card is torch's.
 
-    For "auto" that is OpenVINO where it is installed, converts the network and agrees with torch on two images, else
+    For "auto" that is OpenVINO where it is installed, converts the network and agrees with torch on a few images, else
     torch with a description that says why; where exactness is asked for, torch.
 
     Raises RuntimeUnavailable when OpenVINO was asked for and cannot be had.

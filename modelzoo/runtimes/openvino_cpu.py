@@ -25,8 +25,9 @@ _EXPECTED = "probe.npy"
 class OpenVinoRunner:
     """One image at a time: on a processor that is as quick per image as batches, and needs less memory.
 
-    Converted at the first use and kept in ``recipe.cache_dir`` together with torch's vectors of two images, which every
-    later loading is compared with. In bfloat16 where the processor has it. Raises RuntimeUnavailable.
+    Converted at the first use and kept in ``recipe.cache_dir`` together with torch's vectors of a few images, which
+    every later loading is compared with. In bfloat16 where the processor has it and the vectors stay the same. Raises
+    RuntimeUnavailable.
     """
 
     def __init__(self, recipe: Recipe) -> None:
@@ -34,59 +35,58 @@ class OpenVinoRunner:
         self._core = openvino.Core()
         folder = recipe.cache_dir / conversion_name(recipe.key, openvino.__version__)
         try:
-            found = self._cached(recipe, folder)
-            if found is None:
-                found = self._converted(recipe, folder, openvino)
+            self._compiled = self._cached(recipe, folder) or self._converted(recipe, folder, openvino)
         except (RuntimeUnavailable, WeightsError):
             raise
         except (RuntimeError, OSError, ValueError, TypeError) as error:
             raise RuntimeUnavailable(f"the network cannot be converted: {_first_line(error)}") from error
-        self._compiled = found
-        precision = found.get_property("INFERENCE_PRECISION_HINT").to_string()
+        precision = self._compiled.get_property("INFERENCE_PRECISION_HINT").to_string()
         version = openvino.__version__.partition("-")[0]
         self.description = f"OpenVINO {version} on cpu, {_PRECISIONS.get(precision, precision)}"
 
     def run(self, images: torch.Tensor) -> NDArray[np.float32]:
         """n×C×H×W float32 → n×dimension float32."""
-        return self._run(self._compiled, images)
-
-    @staticmethod
-    def _run(compiled: Any, images: torch.Tensor) -> NDArray[np.float32]:
-        rows = [compiled(np.ascontiguousarray(image[None].numpy()))[0].copy() for image in images]
-        return np.concatenate(rows).astype(np.float32)
+        return _run(self._compiled, images)
 
     def _cached(self, recipe: Recipe, folder: Path) -> Any | None:
-        """The network as it was converted earlier; None when it was not, or gives other vectors than then."""
+        """The network as it was converted earlier; None when it was not, or gives other vectors than torch then."""
         try:
             expected = np.load(folder / _EXPECTED, allow_pickle=False)
-            compiled = self._compile(self._core.read_model(folder / _MODEL), recipe)
-            return compiled if recipe.agree(self._run(compiled, probe(recipe.shape)), expected) else None
+            return self._agreeing(self._core.read_model(folder / _MODEL), recipe, expected)
         except (OSError, ValueError, RuntimeError):
             return None
 
     def _converted(self, recipe: Recipe, folder: Path, openvino: Any) -> Any:
         net = recipe.load()
-        images = probe(recipe.shape)
         with torch.inference_mode():
-            expected = net(images).numpy()
+            expected = net(probe(recipe.shape)).numpy()
         model = convert(net, recipe.shape)
-        compiled = self._compile(model, recipe)
-        found = self._run(compiled, images)
-        if not recipe.agree(found, expected):
-            raise RuntimeUnavailable(f"its vectors are not torch's: 1 − cosine is {disagreement(found, expected):.1e}")
-        _keep(folder, model, expected, openvino)
-        return compiled
+        compiled = self._agreeing(model, recipe, expected)
+        # From the file as at every later start: the last digits are others than of the network still in memory.
+        return (self._cached(recipe, folder) if _keep(folder, model, expected, openvino) else None) or compiled
 
-    def _compile(self, model: Any, recipe: Recipe) -> Any:
-        settings: dict[str, Any] = {
-            "PERFORMANCE_HINT": "LATENCY",
-            "INFERENCE_NUM_THREADS": recipe.threads,
-            # Several workers would be pinned to the same core.
-            "ENABLE_CPU_PINNING": False,
-        }
-        if recipe.exact:
-            settings["INFERENCE_PRECISION_HINT"] = "f32"
-        return self._core.compile_model(model, "CPU", settings)
+    def _agreeing(self, model: Any, recipe: Recipe, expected: NDArray[np.float32]) -> Any:
+        """Compiled in the quickest precision that gives the expected vectors."""
+        images = probe(recipe.shape)
+        for precision in ("f32",) if recipe.exact else (None, "f32"):
+            settings: dict[str, Any] = {
+                "PERFORMANCE_HINT": "LATENCY",
+                "INFERENCE_NUM_THREADS": recipe.threads,
+                # Several workers would be pinned to the same core.
+                "ENABLE_CPU_PINNING": False,
+            }
+            if precision is not None:
+                settings["INFERENCE_PRECISION_HINT"] = precision
+            compiled = self._core.compile_model(model, "CPU", settings)
+            found = _run(compiled, images)
+            if recipe.agree(found, expected):
+                return compiled
+        raise RuntimeUnavailable(f"its vectors are not torch's: 1 − cosine is {disagreement(found, expected):.1e}")
+
+
+def _run(compiled: Any, images: torch.Tensor) -> NDArray[np.float32]:
+    rows = [compiled(np.ascontiguousarray(image[None].numpy()))[0].copy() for image in images]
+    return np.concatenate(rows).astype(np.float32)
 
 
 _PRECISIONS = {"bf16": "bfloat16", "f32": "float32", "f16": "float16"}
@@ -114,17 +114,17 @@ def convert(net: nn.Module, shape: tuple[int, int, int]) -> Any:
 
 
 def conversion_name(key: str, version: str) -> str:
-    """Folder of a conversion: other for other weights, settings or versions."""
-    return hashlib.sha256(f"{key}\n{version}\n1".encode()).hexdigest()[:40]
+    """Folder of a conversion: another one for other weights, settings or versions of OpenVINO."""
+    return hashlib.sha256(f"{key}\n{version}".encode()).hexdigest()[:40]
 
 
-def _keep(folder: Path, model: Any, expected: NDArray[np.float32], openvino: Any) -> None:
-    """Writes beside and renames; a folder that cannot be written to means converting again next time."""
+def _keep(folder: Path, model: Any, expected: NDArray[np.float32], openvino: Any) -> bool:
+    """Writes beside and renames. Whether it is kept: without, it is converted again next time."""
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         beside = Path(tempfile.mkdtemp(prefix=".new-", dir=folder.parent))
     except OSError:
-        return
+        return False
     try:
         openvino.save_model(model, beside / _MODEL, compress_to_fp16=False)
         np.save(beside / _EXPECTED, expected, allow_pickle=False)
@@ -133,6 +133,7 @@ def _keep(folder: Path, model: Any, expected: NDArray[np.float32], openvino: Any
     except (OSError, RuntimeError):
         # Another process was quicker, or the disk is full.
         shutil.rmtree(beside, ignore_errors=True)
+    return folder.is_dir()
 
 
 def _first_line(error: Exception) -> str:
