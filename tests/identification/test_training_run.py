@@ -13,7 +13,6 @@ from pathlib import Path
 import pytest
 from django.conf import settings as django_settings
 from django.core.management import CommandError, call_command
-from django.db import connection
 
 from identification.models import Decision, EmbeddingModel, Individual, MatchEdge, ModelActivation, TrainingRun
 from identification.services.reconcile import reconcile
@@ -21,6 +20,7 @@ from identification.services.training import training_cancel, training_request, 
 from identification.services.training_run import training_run
 from identification.services.work import stopping_announce, stopping_withdraw
 from tests.identification.training_set import TINY, few_pictures, make_confirmed
+from tests.identification.worker_process import worker_environment
 
 
 def request(population, **config):
@@ -175,7 +175,7 @@ class TestTheCommand:
 @pytest.mark.cluster
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.skipif(os.name == "nt", reason="kills a process by a POSIX signal")
-def test_a_killed_training_goes_on_from_its_checkpoint_to_the_same_weights(survey, worker_environment) -> None:
+def test_a_killed_training_goes_on_from_its_checkpoint_to_the_same_weights(survey) -> None:
     run = request(survey.population, epochs=5)
     before = what_people_said()
     code = (
@@ -183,7 +183,7 @@ def test_a_killed_training_goes_on_from_its_checkpoint_to_the_same_weights(surve
         "from identification.services import training_run as training; training._TELL_SECONDS = 0;"
         f"training.training_run(run_id={run.pk}, progress=lambda *told: time.sleep(0.2))"
     )
-    process = subprocess.Popen([sys.executable, "-c", code], cwd=django_settings.BASE_DIR, env=worker_environment)
+    process = subprocess.Popen([sys.executable, "-c", code], cwd=django_settings.BASE_DIR, env=worker_environment())
     try:
         end = time.monotonic() + 120
         while TrainingRun.objects.get().epoch < 3:
@@ -206,19 +206,3 @@ def test_a_killed_training_goes_on_from_its_checkpoint_to_the_same_weights(surve
     whole.refresh_from_db()
     assert whole.candidate.checksum == run.candidate.checksum
     assert what_people_said() == before
-
-
-@pytest.fixture
-def worker_environment(tmp_path, settings) -> dict[str, str]:
-    """What another process needs to see the test's database and home."""
-    database = connection.settings_dict
-    login = f"{database['USER']}:{database['PASSWORD']}@" if database["PASSWORD"] else f"{database['USER']}@"
-    return {
-        **os.environ,
-        "DATABASE_URL": f"postgres://{login}{database['HOST']}:{database['PORT']}/{database['NAME']}",
-        "SPOTID_SECRET_KEY": django_settings.SECRET_KEY,
-        "SPOTID_HOME": str(settings.SPOTID_HOME),
-        "SPOTID_OFFLINE": "1",
-        "SPOTID_PARENT_PID": "",
-        "DJANGO_SETTINGS_MODULE": "spotid_site.settings",
-    }
