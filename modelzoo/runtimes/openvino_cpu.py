@@ -114,12 +114,13 @@ def convert(net: nn.Module, shape: tuple[int, int, int]) -> Any:
 
 
 def conversion_name(key: str, version: str) -> str:
-    """Folder of a conversion: another one for other weights, settings or versions of OpenVINO."""
-    return hashlib.sha256(f"{key}\n{version}".encode()).hexdigest()[:40]
+    """Folder of a conversion: network-version, another one for other weights, settings or versions of OpenVINO."""
+    network, made_by = (hashlib.sha256(text.encode()).hexdigest() for text in (key, version))
+    return f"{network[:32]}-{made_by[:8]}"
 
 
 def _keep(folder: Path, model: Any, expected: NDArray[np.float32], openvino: Any) -> bool:
-    """Writes beside and renames. Whether it is kept: without, it is converted again next time."""
+    """Writes beside and renames; whether it is kept. What another version made of the network is removed."""
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         beside = Path(tempfile.mkdtemp(prefix=".new-", dir=folder.parent))
@@ -130,6 +131,9 @@ def _keep(folder: Path, model: Any, expected: NDArray[np.float32], openvino: Any
         np.save(beside / _EXPECTED, expected, allow_pickle=False)
         shutil.rmtree(folder, ignore_errors=True)
         beside.replace(folder)
+        for other in folder.parent.glob(f"{folder.name.partition('-')[0]}-*"):
+            if other != folder:
+                shutil.rmtree(other, ignore_errors=True)
     except (OSError, RuntimeError):
         # Another process was quicker, or the disk is full.
         shutil.rmtree(beside, ignore_errors=True)

@@ -103,10 +103,18 @@ def test_a_conversion_that_was_damaged_is_made_anew(weights, tmp_path):
     assert np.array_equal(encoded(), expected)
 
 
-def test_other_settings_and_versions_are_other_conversions():
-    assert openvino_cpu.conversion_name("a", "1") == openvino_cpu.conversion_name("a", "1")
-    names = {openvino_cpu.conversion_name(*pair) for pair in (("a", "1"), ("b", "1"), ("a", "2"))}
+def test_a_conversion_is_of_one_network_and_one_version_of_openvino(weights, tmp_path):
+    names = {openvino_cpu.conversion_name(*pair) for pair in (("a", "1"), ("b", "1"), ("a", "2"), ("a", "1"))}
     assert len(names) == 3
+    path, sha256 = weights
+    for config in (SMALL, EmbeddingConfig(**{**SMALL.to_dict(), "width": 96})):
+        open_embedder(config.to_dict(), path, sha256, runtime="openvino", cache_dir=tmp_path).encode(coats())
+    one, other = sorted(tmp_path.iterdir())
+    outdated = one.with_name(f"{one.name.partition('-')[0]}-outdated")
+    one.rename(outdated)
+    for config in (SMALL, EmbeddingConfig(**{**SMALL.to_dict(), "width": 96})):
+        open_embedder(config.to_dict(), path, sha256, runtime="openvino", cache_dir=tmp_path).encode(coats())
+    assert sorted(tmp_path.iterdir()) == [one, other]
 
 
 def test_a_folder_that_cannot_be_written_to_is_no_obstacle(weights, tmp_path):
@@ -208,19 +216,54 @@ def test_vectors_that_are_no_directions_never_agree():
         assert disagreement(np.full((1, 3), bad, np.float32), np.ones((1, 3), np.float32)) == np.inf
 
 
-def test_openvino_reports_to_nobody(tmp_path):
-    """In a process and a home of its own: its import would leave a client's number there and try to reach its maker."""
-    code = (
-        "from modelzoo.runtimes.openvino_cpu import import_openvino; import sys, socket\n"
-        "socket.socket.connect = lambda *_: (_ for _ in ()).throw(AssertionError('the network was used'))\n"
-        "import_openvino()\n"
-        "import openvino.tools.ovc.telemetry_utils as used\n"
-        "assert used.tm.__name__ == 'openvino.tools.ovc.telemetry_stub', used.tm\n"
-    )
+WORKER = """
+import multiprocessing, os, socket, sys
+from pathlib import Path
+import numpy as np
+from modelzoo.coats import CoatPixels
+from modelzoo.embedders import open_embedder
+from modelzoo.network import EmbeddingConfig
+
+def refuse(*_):
+    print("the network was used", flush=True)
+    raise OSError("no network here")
+
+socket.socket.connect = socket.getaddrinfo = refuse
+folder = Path(sys.argv[1])
+config = EmbeddingConfig(backbone="test_efficientnet", width=64, height=32, dimension=16)
+embedder = open_embedder(config.to_dict(), folder / "w.safetensors", sys.argv[2], cache_dir=folder / "worker")
+
+def work():
+    import openvino.tools.ovc.telemetry_utils as used
+    rows = embedder.encode([CoatPixels(np.full((40, 80, 3), 90, np.uint8), np.zeros((40, 80), np.uint8))])
+    assert embedder.describe().startswith("OpenVINO"), embedder.describe()
+    assert used.tm.__name__ == "openvino.tools.ovc.telemetry_stub", used.tm
+    np.save(folder / "rows.npy", rows)
+
+def begin():
+    from modelzoo.runtimes.openvino_cpu import import_openvino
+    import_openvino()
+    work()
+
+worker = multiprocessing.get_context("fork").Process(target=begin, daemon=True)
+worker.start()
+worker.join(100)
+sys.exit(worker.exitcode)
+"""
+
+
+def test_a_forked_worker_converts_and_reports_to_nobody(weights, tmp_path):
+    """With a home of its own: left alone, openvino puts a client's number there and tries to reach its maker."""
+    path, sha256 = weights
     home = tmp_path / "home"
     home.mkdir()
     environment = {key: value for key, value in os.environ.items() if key != "CI"} | {"HOME": str(home)}
-    subprocess.run(
-        [sys.executable, "-c", code], check=True, env=environment, cwd=Path(__file__).parents[2], timeout=120
+    call = [sys.executable, "-W", "ignore", "-c", WORKER, str(path.parent), sha256]
+    done = subprocess.run(
+        call, capture_output=True, text=True, env=environment, cwd=Path(__file__).parents[2], timeout=120
     )
+    assert (done.returncode, done.stdout) == (0, ""), done.stderr
     assert list(home.iterdir()) == []
+    coat = CoatPixels(np.full((40, 80, 3), 90, np.uint8), np.zeros((40, 80), np.uint8))
+    here = open_embedder(SMALL.to_dict(), path, sha256, runtime="torch").encode([coat])
+    assert disagreement(np.load(path.parent / "rows.npy"), here) <= 1e-3
