@@ -9,8 +9,8 @@ from typing import Any
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
-WIDTH, HEIGHT = 460, 210
-_LEFT, _RIGHT, _TOP, _BOTTOM = 46, 12, 14, 34
+WIDTH, HEIGHT = 460, 230
+_LEFT, _RIGHT, _TOP, _BOTTOM = 46, 12, 34, 34
 
 
 def curve(
@@ -42,7 +42,7 @@ def curve(
         HEIGHT,
         said,
         _grid(highest, place, last),
-        format_html('<text class="spotid-title" x="{}" y="11">{}</text>', _LEFT, title),
+        format_html('<text class="spotid-title" x="{}" y="20">{}</text>', 14, title),
         line,
         format_html_join("", '<circle cx="{}" cy="{}" r="2.5"/>', dots),
         WIDTH - _RIGHT,

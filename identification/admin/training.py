@@ -29,6 +29,7 @@ from .filters import population_filter
 from .training_form import TrainingForm, as_toml
 
 _TEMPLATES = "admin/identification/trainingrun"
+_PARTS = (("train", "Learned from"), ("validation", "Best epoch chosen on"), ("test", "Measured on"))
 _FIGURES = (("dt5ap", "DT5AP"), ("t1", "T1RMD"), ("map", "mAP"), ("auroc", "AUROC of new animals"))
 
 
@@ -41,6 +42,7 @@ class TrainingRunAdmin(ReadOnlyAdmin):
     list_filter = (population_filter("population"), ("state", ChoicesDropdownFilter))
     search_fields = ("population__name", "candidate__name")
     ordering = ("-id",)
+    list_before_template = f"{_TEMPLATES}/before_list.html"
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return permissions.is_administrator(account(request))
@@ -178,6 +180,10 @@ class TrainingRunAdmin(ReadOnlyAdmin):
                 now["history"], "dtkap", title="DT5AP on the validation animals", epochs=run.epochs, top=1.0
             ),
             "figures": _figures(run),
+            "titles": [title for _, title in _FIGURES],
+            "parts": [
+                (title, run.outcome["parts"][part]) for part, title in _PARTS if part in run.outcome.get("parts", {})
+            ],
             "toml": as_toml(run.config),
             "may_cancel": run.state in TrainingRun.OPEN and not run.cancel_requested,
             "may_resume": run.state in (TrainingRun.State.CANCELLED, TrainingRun.State.FAILED),
@@ -197,25 +203,27 @@ def _address(view: str, run: TrainingRun) -> str:
 def _figures(run: TrainingRun) -> list[dict[str, Any]]:
     """Per scorer of the outcome: its name and its figures in the strictest table that is known."""
     found = []
-    for name, report in run.outcome.get("measured", {}).items():
-        table = _strictest(report.get("tables", {}))
+    for measured in run.outcome.get("measured", []):
+        variant, table = _strictest(measured["tables"])
         if table is not None:
             cells = [_cell(table["figures"].get(key)) for key, _ in _FIGURES]
-            found.append({"name": name, "cells": cells, "photos": table["photos"], "animals": table["individuals"]})
+            named = {"name": measured["name"], "variant": variant, "photos": table["photos"]}
+            found.append({**named, "animals": table["individuals"], "cells": cells})
     return found
 
 
-def _strictest(tables: dict[str, Any]) -> dict[str, Any] | None:
-    for events, heading in (
-        ("other_events", "normalised"),
-        ("other_events", "as_seen"),
-        ("all", "normalised"),
-        ("all", "as_seen"),
+def _strictest(tables: dict[str, Any]) -> tuple[str, dict[str, Any] | None]:
+    """The table nearest to what a new survey asks, of those that are known, and what it leaves out, in words."""
+    for events, heading, words in (
+        ("other_events", "normalised", "other events only, headings normalised"),
+        ("other_events", "as_seen", "other events only"),
+        ("all", "normalised", "headings normalised"),
+        ("all", "as_seen", "all of them"),
     ):
         table: dict[str, Any] = tables.get(events, {}).get(heading, {})
         if table.get("known") and table.get("queries"):
-            return table
-    return None
+            return words, table
+    return "", None
 
 
 def _cell(figure: dict[str, Any] | None) -> str:

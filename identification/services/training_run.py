@@ -232,7 +232,7 @@ class _Training:
                 "epochs_run": trained.epochs_run,
                 "stopped_early": trained.stopped_early,
                 "left_out": trained.left_out[:200],
-                "measured": measured.figures,
+                "measured": [{"name": name, **said} for name, said in measured.figures.items()],
                 "comparisons": measured.comparisons,
                 "not_measured": measured.not_measured,
                 "advice": measured.advice,

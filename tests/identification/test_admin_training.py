@@ -84,6 +84,7 @@ class TestStarting:
         survey, _ = make_confirmed()
         page = client.get(reverse(ADD)).content.decode()
         assert "Know before you start" in page and "Every photo shows the right flank" in page
+        assert all(f'name="{name}"' in page for name in SETTINGS)
         with django_capture_on_commit_callbacks(execute=True):
             response = client.post(f"{reverse(ADD)}?population={survey.population_id}", said(epochs="7"), follow=True)
         run = TrainingRun.objects.get()
@@ -211,7 +212,7 @@ class TestTheRun:
         outcome = {
             "advice": "do not activate",
             "sentences": ["Do not activate: the new model is worse."],
-            "measured": {"newly trained": {"tables": {"all": {"as_seen": table}}}},
+            "measured": [{"name": "newly trained", "tables": {"all": {"as_seen": table}}}],
             "not_measured": {"old": "Its file is gone."},
             "parts": {"train": {"photos": 12, "individuals": 4}},
             "report": "training/1/report.html",
