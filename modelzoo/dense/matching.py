@@ -80,6 +80,12 @@ class DenseFeatures:
         n = len(self)
         return np.hstack([self.pixels / size, np.ones((n, 1), np.float32), np.zeros((n, 1), np.float32)])
 
+    @cached_property
+    def beside(self) -> NDArray[np.bool_]:
+        """n×n: which cells lie so close that they say the same; computed once and kept."""
+        x, y = self.pixels.T
+        return (np.abs(x[:, None] - x) < _APART) & (np.abs(y[:, None] - y) < _APART)
+
     @classmethod
     def empty(cls, dimension: int, width: int = 0, height: int = 0) -> DenseFeatures:
         return cls(np.zeros((0, 2), np.uint16), np.zeros((0, dimension), np.int8), np.zeros(0, np.uint8), width, height)
@@ -176,18 +182,21 @@ def tentative_matches(a: DenseFeatures, b: DenseFeatures) -> tuple[NDArray[np.in
     if len(a) < 2 or len(b) < 2:
         return np.zeros((0, 2), np.int64), np.zeros(0, np.float32)
     similarity = a.rows @ b.rows.T
-    forth, back = similarity.argmax(axis=1), similarity.argmax(axis=0)
-    first = np.flatnonzero(back[forth] == np.arange(len(a)))
-    second = forth[first]
-    gap = np.sqrt(np.maximum(1.0 - similarity[first, second], 0.0))
+    best = similarity.argmax(axis=1)
+    nearest = similarity[np.arange(len(a)), best]
+    first = np.flatnonzero(similarity.max(axis=0)[best] <= nearest)
+    # Equal descriptors can make one cell the nearest of several: the first keeps it.
+    _, kept = np.unique(best[first], return_index=True)
+    first = first[np.sort(kept)]
+    second = best[first]
+    gap = np.sqrt(np.maximum(1.0 - nearest[first], 0.0))
     ratios = []
-    for values, pixels, matched in ((similarity[first], b.pixels, second), (similarity.T[second], a.pixels, first)):
-        beside = (np.abs(pixels[None] - pixels[matched][:, None]) < _APART).all(axis=2)
-        other = np.where(beside, -1.0, values).max(axis=1)
-        ratios.append(gap / np.maximum(np.sqrt(np.maximum(1.0 - other, 0.0)), 1e-3))
+    for values, beside in ((similarity[first], b.beside[second]), (similarity.T[second], a.beside[first])):
+        values[beside] = -1.0
+        ratios.append(gap / np.maximum(np.sqrt(np.maximum(1.0 - values.max(axis=1), 0.0)), 1e-3))
     weights = 1.0 - np.minimum((ratios[0] + ratios[1]) / 2.0, 1.0)
-    kept = weights > 1.0 - GEOMETRY.ratio
-    return np.stack([first[kept], second[kept]], axis=1), weights[kept].astype(np.float32)
+    clear = weights > 1.0 - GEOMETRY.ratio
+    return np.stack([first[clear], second[clear]], axis=1), weights[clear].astype(np.float32)
 
 
 def compare(a: DenseFeatures, b: DenseFeatures) -> Verification:

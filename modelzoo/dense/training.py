@@ -23,16 +23,17 @@ Progress = Callable[[int, int, str], None]
 @dataclass(frozen=True)
 class DenseTraining:
     """seed: of initial weights and of every pair. steps of `pairs` pairs each. places: correspondences of each window.
-    others: cells of other coats that are negatives too. rate: largest learning rate, warmed up and let down along a
-    cosine."""
+    others: cells of other coats that are negatives too. rate: largest learning rate, see `learning_rate`."""
 
     seed: int = 1
-    steps: int = 3000
+    steps: int = 900
     pairs: int = 8
     places: int = 192
     others: int = 512
     rate: float = 1e-3
     warmup: int = 50
+    horizon: int = 1500
+    cooldown: int = 150
     weight_decay: float = 1e-4
     temperature: float = 0.07
     reliability_weight: float = 0.2
@@ -59,11 +60,13 @@ def draw_batch(bank: Bank, training: DenseTraining, step: int) -> list[tuple[Win
 
 
 def learning_rate(training: DenseTraining, step: int) -> float:
-    """Linear warm-up, then a cosine down to 2 % of the largest rate."""
+    """Linear warm-up, then a cosine down to 2 % at `horizon`, and over the last `cooldown` steps straight down from it
+    to nothing: a run can be ended before the horizon and still be let down."""
     if step < training.warmup:
         return training.rate * (step + 1) / training.warmup
-    share = (step - training.warmup) / max(1, training.steps - training.warmup)
-    return training.rate * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * min(share, 1.0))))
+    share = (step - training.warmup) / max(1, training.horizon - training.warmup)
+    cosine = 0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * min(share, 1.0)))
+    return training.rate * cosine * min(1.0, (training.steps - step) / max(1, training.cooldown))
 
 
 class DenseTrainer:
