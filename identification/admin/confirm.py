@@ -83,8 +83,9 @@ def ask(
     warning: str = "",
     form: forms.Form | None = None,
     pictures: Any = "",
+    cancel: str = "",
 ) -> TemplateResponse:
-    """The page. Its form comes back to the same action with `confirmed=yes`."""
+    """The page. Its form comes back to the same action with `confirmed=yes`. cancel: where a no leads, else back."""
     seen = format_html_join(
         "", '<input type="hidden" name="{}" value="{}">', ((SEEN, v) for v in request.POST.getlist(SEEN))
     )
@@ -102,6 +103,7 @@ def ask(
         "checkbox": ACTION_CHECKBOX_NAME,
         "across": request.POST.get("select_across", "0"),
         "back": request.get_full_path(),
+        "cancel": cancel or request.get_full_path(),
     }
     request.current_app = admin.admin_site.name  # type: ignore[attr-defined]
     return TemplateResponse(request, "admin/identification/confirm.html", context)

@@ -1,40 +1,20 @@
-"""Weights, vectors and local features: for looking only."""
+"""Vectors and local features: for looking only."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from django.contrib import admin
-from django.db.models import Count, QuerySet
+from django.db.models import QuerySet
 from django.http import HttpRequest
-from unfold.contrib.filters.admin import ChoicesDropdownFilter, RelatedDropdownFilter
+from unfold.contrib.filters.admin import RelatedDropdownFilter
 from unfold.decorators import display
 
-from ..models import Embedding, EmbeddingModel, LocalFeatureSet, Survey, User
+from ..models import Embedding, LocalFeatureSet, Survey, User
 from ..permissions import detections_for
 from .base import ReadOnlyAdmin
 from .filters import survey_filter
 from .pictures import crop_picture
-
-
-@admin.register(EmbeddingModel)
-class EmbeddingModelAdmin(ReadOnlyAdmin):
-    administrators_only = True
-    list_display = ("name", "architecture", "dimension", "state_shown", "trained", "vectors", "created_at")
-    list_filter = (("state", ChoicesDropdownFilter),)
-    search_fields = ("name", "architecture", "checksum")
-    ordering = ("-id",)
-
-    def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
-        return super().get_queryset(request).annotate(vector_count=Count("embeddings"))
-
-    @display(description="State", ordering="state", label={"Active": "success", "Candidate": "info"})
-    def state_shown(self, model: EmbeddingModel) -> str:
-        return model.get_state_display()
-
-    @display(description="Vectors", ordering="vector_count")
-    def vectors(self, model: Any) -> int:
-        return int(model.vector_count)
 
 
 class _OfDetection(ReadOnlyAdmin):

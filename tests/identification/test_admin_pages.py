@@ -53,6 +53,8 @@ def fill(times: int) -> None:
         StationBackgroundRecord.objects.create(survey=survey, key="ST01 A", frames=3, available=3, file="x")
         models.ReviewPosition.objects.create(user=user, survey=survey, anchor=animals[0][0])
         models.TrainingRun.objects.create(population=survey.population, state="done")
+        models.ModelActivation.objects.create(model=model, state="done")
+        models.EncodingFailure.objects.create(detection=animals[1][0], model=model, reason="It is black.")
         for detection in animals[0]:
             vector = np.eye(4, dtype=float)[detection.pk % 4].tolist()
             Embedding.objects.create(detection=detection, model=model, vector=vector)
@@ -138,7 +140,7 @@ def test_every_search_and_filter_answers(client, administrator):
 
 
 def test_add_forms_open(client, administrator):
-    for name in ("survey", "membership", "matchedge", "user", "trainingrun"):
+    for name in ("survey", "membership", "matchedge", "user", "trainingrun", "embeddingmodel"):
         assert client.get(reverse(f"admin:identification_{name}_add")).status_code == 200
     assert client.get(reverse("admin:auth_group_add")).status_code == 200
 
@@ -147,7 +149,8 @@ def test_what_only_the_software_writes_has_no_add_change_or_delete(client, admin
     fill(1)
     for model in (
         models.Decision, models.AuditEntry, models.Candidate, models.Embedding, models.LocalFeatureSet,
-        models.Heartbeat, models.Work, models.IngestReport, models.SkippedPhoto, OrmQ, Failure,
+        models.Heartbeat, models.Work, models.IngestReport, models.SkippedPhoto, models.ModelActivation,
+        models.EncodingFailure, OrmQ, Failure,
     ):  # fmt: skip
         view = f"admin:{model._meta.app_label}_{model._meta.model_name}"
         row = model._default_manager.order_by("pk").first()
