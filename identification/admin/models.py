@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -18,7 +17,7 @@ from django.http import FileResponse, Http404, HttpRequest, HttpResponse, HttpRe
 from django.template.response import TemplateResponse
 from django.urls import path, reverse
 from django.utils.html import format_html
-from django.utils.text import slugify
+from django.utils.text import get_valid_filename, slugify
 from django.views.decorators.http import require_POST
 from unfold.contrib.filters.admin import ChoicesDropdownFilter, RelatedDropdownFilter
 from unfold.decorators import action, display
@@ -47,7 +46,7 @@ class ImportForm(forms.Form):
     file = forms.FileField(
         label="Safetensors file",
         widget=UnfoldAdminFileFieldWidget(),
-        help_text="As `models export` writes it, with its model card inside. Pickles (.pt, .pth) are not taken here.",
+        help_text="As Export writes it, with its model card inside. Pickles (.pt, .pth) are not taken here.",
     )
     name = forms.CharField(
         max_length=120,
@@ -325,14 +324,13 @@ def _report_file(model: EmbeddingModel) -> Path | None:
 def _take_in(upload: UploadedFile, name: str, user: Any) -> EmbeddingModel:
     folder = Path(settings.SPOTID_WEIGHTS_DIR)
     folder.mkdir(parents=True, exist_ok=True)
-    handle, beside = tempfile.mkstemp(prefix=".upload-", suffix=".safetensors", dir=folder)
-    try:
-        with os.fdopen(handle, "wb") as out:
+    with tempfile.TemporaryDirectory(prefix=".upload-", dir=folder) as work:
+        # Messages name the file as the person does; Django has stripped folders from the name.
+        file = Path(work) / f"{get_valid_filename(Path(str(upload.name)).stem)[:80]}.safetensors"
+        with file.open("wb") as out:
             for chunk in upload.chunks():
                 out.write(chunk)
-        return model_import(path=Path(beside), name=name, acting_user=user, probe=probe_apart)
-    finally:
-        Path(beside).unlink(missing_ok=True)
+        return model_import(path=file, name=name, acting_user=user, probe=probe_apart)
 
 
 @admin.register(ModelActivation)

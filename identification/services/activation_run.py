@@ -36,7 +36,7 @@ BATCH = 32
 # A queue's task ends after this, and another goes on: photos that come in meanwhile have their turn.
 SLICE_SECONDS = 120.0
 # Where more than this share of all coats cannot be encoded, the model or the media folder is at fault, not the coats.
-FAILURES_BORNE = 0.1
+FAILURES_BORNE = 0.5
 _FAILURES_ALWAYS_BORNE = 3
 
 _NOW = """

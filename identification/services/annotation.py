@@ -123,6 +123,7 @@ def detection_redraw(
         setattr(detection, name, "")
     detection.save(update_fields=[*values, "engine", "source", "confidence", *emptied])
     detection.embeddings.all().delete()
+    detection.encoding_failures.all().delete()
     detection.local_features.all().delete()
     audit_record(
         acting_user=acting_user,
