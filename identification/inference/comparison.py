@@ -55,7 +55,9 @@ class CoatSet:
 
         self.features = [LocalFeatures.empty() if data is None else from_bytes(bytes(data)) for data in features]
         self.vectors = vectors
-        self.encoded = np.zeros(len(self.features), bool) if vectors is None else vectors.any(axis=1)
+        self.encoded: NDArray[np.bool_] = np.zeros(len(self.features), bool)
+        if vectors is not None:
+            self.encoded = np.asarray(vectors.any(axis=1))
         self.model = model
         self.trained = trained
         self.framed = framed if framed is not None else [None] * len(self.features)
@@ -63,6 +65,15 @@ class CoatSet:
 
     def __len__(self) -> int:
         return len(self.features)
+
+    def followed_by(self, other: CoatSet) -> CoatSet:
+        """The coats of both sets, these first, with vectors where both have them. Where they lay is forgotten."""
+        vectors = None
+        if self.vectors is not None and other.vectors is not None:
+            vectors = np.concatenate([self.vectors, other.vectors])
+        joined = CoatSet([None] * (len(self) + len(other)), vectors, trained=self.trained, model=self.model)
+        joined.features = [*self.features, *other.features]
+        return joined
 
     def similarity(self, i: int, j: int) -> float | None:
         """Cosine of two vectors, None where one is not encoded."""

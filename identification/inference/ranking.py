@@ -21,10 +21,14 @@ _UNVERIFIED = -1e6
 
 @dataclass(frozen=True)
 class Ranked:
-    """n×n scores between photos (NaN: nothing to compare) and the seconds that one query took."""
+    """n×n scores between photos (NaN: nothing to compare) and the seconds that one query took.
+
+    pairs: m×m scores between the detections that the photos show.
+    """
 
     scores: Matrix
     seconds_per_query: float
+    pairs: Matrix | None = None
 
 
 def rank_photos(
@@ -57,19 +61,20 @@ def rank_photos(
     # Verifying a pair once serves both of its queries; a single query would have paid for each of its pairs.
     per_query = (spent / pairs * (n - 1) if n <= VERIFY_ALL else spent / n) if pairs else 0.0
     result = {
-        "local": Ranked(_by_photo(local, photo_of, photos), per_query),
-        "combined": Ranked(_by_photo(combined, photo_of, photos), per_query),
+        "local": Ranked(by_photo(local, photo_of, photos), per_query, local),
+        "combined": Ranked(by_photo(combined, photo_of, photos), per_query, combined),
     }
     if coats.vectors is not None:
         began = time.perf_counter()
         similarity = (coats.vectors @ coats.vectors.T).astype(np.float64)
         np.fill_diagonal(similarity, np.nan)
         similarity[~coats.encoded] = similarity[:, ~coats.encoded] = np.nan
-        result["embedding"] = Ranked(_by_photo(similarity, photo_of, photos), (time.perf_counter() - began) / max(n, 1))
+        scores = by_photo(similarity, photo_of, photos)
+        result["embedding"] = Ranked(scores, (time.perf_counter() - began) / max(n, 1), similarity)
     return result
 
 
-def _by_photo(scores: Matrix, photo_of: Sequence[int], photos: int) -> Matrix:
+def by_photo(scores: Matrix, photo_of: Sequence[int], photos: int) -> Matrix:
     """The best detection pair of every pair of photos; a photo without detection stays NaN."""
     best = np.full((photos, photos), -np.inf)
     index = np.asarray(photo_of, np.int64)

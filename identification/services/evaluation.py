@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from collections import defaultdict
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,23 +14,39 @@ from django.db.models import Avg
 
 from ..errors import SpotIDError
 from ..inference import engines
+from ..inference.comparison import CoatSet
+from ..inference.evaluating import Evaluation, Options, Photo, Stored, evaluate_survey, write_report
 from ..inference.ranking import rank_photos, report
-from ..models import Survey, Work
+from ..matching.candidates import Side
+from ..models import Detection, EmbeddingModel, Image, Survey, Work
 from ..spreadsheets import restore, visible
 from .matching_run import load_coats
+from .media import media_path
 
 # The label of a photo on which the truth names several animals: it has no single answer.
 AMBIGUOUS = "\0several"
 
+# A label that ends in a flank names one side of an individual: BRL17_Left.
+_FLANK = re.compile(r"[ _-]+(?:left|right)\Z", re.IGNORECASE)
+
 Progress = Callable[[int, int, str], None]
 
 
-def survey_evaluate(*, survey: Survey, truth: str, progress: Progress | None = None) -> dict[str, Any]:
+def survey_evaluate(
+    *,
+    survey: Survey,
+    truth: str,
+    options: Options | None = None,
+    report_file: Path | None = None,
+    progress: Progress | None = None,
+) -> dict[str, Any]:
     """Rank every photo of the survey by embedding, local features and both; see `evaluate` for the meaning.
 
     `truth`: "folders" (the first folder below the ingested root) or the path of a CSV whose first two columns are
-    photo and individual. Raises SpotIDError when nothing is labelled.
+    photo and individual. report_file: where the page goes; it shows photos and their names. Raises SpotIDError when
+    nothing is labelled or the page cannot be written.
     """
+    options = options or Options()
     images = list(survey.images.order_by("relative_path", "pk").values_list("pk", "relative_path"))
     labels = _from_folders(images) if truth == "folders" else _from_table(Path(truth), images)
     if not set(labels.values()) - {AMBIGUOUS}:
@@ -41,21 +58,91 @@ def survey_evaluate(*, survey: Survey, truth: str, progress: Progress | None = N
     # A photo without label is nobody's match, and stands between the others as it would in a review.
     names: list[Hashable] = [labels.get(pk, pk) for pk in chosen]
     known = {labels[pk] for pk in chosen if pk in labels}
-    model = engines.active_model()
-    with_detection = {side.image for side in sides}
-    return {
+    model = None if coats.model is None else EmbeddingModel.objects.get(pk=coats.model)
+    found = _evaluation(chosen, labels, position, sides, coats, ranked, model, options, progress)
+    values = {
         "photos": len(chosen),
         "identities": len(known),
         "without_label": len([pk for pk in chosen if pk not in labels]),
         "left_out": len(images) - len(chosen),
-        "without_detection": len(chosen) - len(with_detection),
+        "without_detection": len(chosen) - len({side.image for side in sides}),
         "model": None if model is None else {"name": model.name, "trained": model.trained},
         "local_features": engines.local_version(),
         "extraction_seconds_per_photo": Work.objects.filter(image__in=chosen).aggregate(mean=Avg("seconds"))["mean"],
         "embedding": report(ranked["embedding"], names) if "embedding" in ranked else None,
         "local": report(ranked["local"], names),
         "combined": report(ranked["combined"], names),
+        "untrained": None if found.baseline is None else report(found.baseline, names) | {"seconds_per_query": None},
+        "evaluation": {key: said.to_dict() for key, said in found.reports.items()},
+        "shortcuts": None if found.shortcuts is None else found.shortcuts.to_dict(),
     }
+    if report_file is not None:
+        _write(report_file, survey, truth, values, found)
+    return values
+
+
+def _evaluation(
+    chosen: Sequence[int],
+    labels: dict[int, str],
+    position: dict[int, int],
+    sides: Sequence[Side],
+    coats: CoatSet,
+    ranked: dict[str, Any],
+    model: EmbeddingModel | None,
+    options: Options,
+    progress: Progress | None,
+) -> Evaluation:
+    rows = {
+        pk: (path, event, thumbnail)
+        for pk, path, event, thumbnail in Image.objects.filter(pk__in=chosen).values_list(
+            "pk", "relative_path", "event_id", "thumbnail"
+        )
+    }
+    files = {
+        pk: (crop, edges, mask)
+        for pk, crop, edges, mask in Detection.objects.filter(pk__in=[side.detection for side in sides]).values_list(
+            "pk", "crop", "edges", "mask"
+        )
+    }
+    crops = {side.image: files[side.detection][0] for side in reversed(sides)}
+    photos = []
+    for pk in chosen:
+        path, event, thumbnail = rows[pk]
+        identity = labels.get(pk, f"without label ({pk})")
+        photos.append(
+            Photo(
+                # Names that are not UTF-8 may be shown the same: the number tells them apart.
+                key=f"{visible(path)} ({pk})",
+                identity=identity,
+                individual=_FLANK.sub("", identity) or identity,
+                event=None if event is None else str(event),
+                picture=_file(crops.get(pk) or thumbnail),
+            )
+        )
+    stored = [
+        Stored(position[side.image], side.flank, *(_file(name) for name in files[side.detection])) for side in sides
+    ]
+    return evaluate_survey(photos, stored, coats, ranked, model, options, progress)
+
+
+def _file(name: str) -> Path | None:
+    return media_path(name) if name else None
+
+
+def _write(path: Path, survey: Survey, truth: str, values: dict[str, Any], found: Evaluation) -> None:
+    model = values["model"]
+    about = {
+        "Survey": f"{survey.name} ({survey.population.name})",
+        "Truth": "the first folder of each photo" if truth == "folders" else Path(truth).name,
+        "Left out": f"{values['left_out']} photos with several animals in the truth; {values['without_label']} without "
+        f"label and {values['without_detection']} without detection count as nobody's match",
+        "Model": "none" if model is None else model["name"] + ("" if model["trained"] else ", untrained"),
+        "Local features": values["local_features"],
+    }
+    try:
+        write_report(path, f"Evaluation of {survey.name}", found, about)
+    except OSError as error:
+        raise SpotIDError(f"The report cannot be written to {path}: {error.strerror or error}.") from None
 
 
 def _from_folders(images: list[tuple[int, str]]) -> dict[int, str]:

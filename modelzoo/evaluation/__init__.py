@@ -7,6 +7,7 @@ from .evaluate import (
     VARIANT_NAMES,
     VARIANTS,
     EvaluationReport,
+    evaluate_matrices,
     evaluate_scores,
     evaluate_vectors,
 )
@@ -25,6 +26,7 @@ __all__ = [
     "Figure",
     "Table",
     "compare",
+    "evaluate_matrices",
     "evaluate_scores",
     "evaluate_vectors",
     "events_from_names",

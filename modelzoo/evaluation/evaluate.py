@@ -40,6 +40,7 @@ HONEST_FIRST: tuple[Variant, ...] = (
 )
 DEFAULT_RESAMPLES = 2000
 FEW_INDIVIDUALS = 10
+NOT_MIRRORED = "Animals may face different ways, and there are no vectors of mirrored coats."
 
 
 @dataclass(frozen=True)
@@ -105,8 +106,8 @@ def evaluate_vectors(
     if not scoring.needs_mirrored(photos):
         normalised = seen
     elif mirrored is not None:
-        normalised = scoring.normalised_cosines(rows, scoring.cosines(mirrored, photos), photos)
-    return _evaluate(seen, normalised, photos, seed, resamples, cosine=True)
+        normalised = scoring.normalised_cosines(rows, scoring.cosines(mirrored, photos), _flanks(photos))
+    return evaluate_matrices(seen, normalised, photos, cosine=True, seed=seed, resamples=resamples)
 
 
 def evaluate_scores(
@@ -128,43 +129,48 @@ def evaluate_scores(
     if not scoring.needs_mirrored(photos):
         normalised = seen
     elif mirrored is not None:
-        normalised = scoring.normalised_scores(seen, _square(mirrored, photos), photos)
-    return _evaluate(seen, normalised, photos, seed, resamples, cosine=False)
+        normalised = scoring.normalised_scores(seen, _square(mirrored, photos), _flanks(photos))
+    return evaluate_matrices(seen, normalised, photos, cosine=False, seed=seed, resamples=resamples)
 
 
-def _square(scores: ArrayLike, photos: Sequence[EvaluationPhoto]) -> NDArray[np.float64]:
-    matrix = np.asarray(scores, np.float64)
-    n = len(photos)
-    if n == 0 and matrix.size == 0:
-        return np.zeros((0, 0))
-    if matrix.shape != (n, n):
-        raise ValueError(f"scores of shape {matrix.shape} do not belong to {n} photos")
-    return matrix
+def _flanks(photos: Sequence[EvaluationPhoto]) -> list[str]:
+    return [photo.flank for photo in photos]
 
 
-def _evaluate(
-    seen: NDArray[np.float64],
-    normalised: NDArray[np.float64] | None,
+def evaluate_matrices(
+    seen: ArrayLike,
+    normalised: ArrayLike | None,
     photos: Sequence[EvaluationPhoto],
-    seed: int,
-    resamples: int,
     *,
     cosine: bool,
+    seed: int = 0,
+    resamples: int = DEFAULT_RESAMPLES,
+    why_not: str = NOT_MIRRORED,
 ) -> EvaluationReport:
+    """For callers that have the n×n scores of both kinds: as seen, and with headings normalised.
+
+    normalised: None where it is not known; why_not then says why. cosine: whether scores are cosines, so that CCDR and
+    angles mean something. Raises ValueError as `evaluate_vectors` does.
+    """
+    check_photos(photos)
+    shown = _square(seen, photos)
+    matrices: dict[Heading, NDArray[np.float64] | None] = {
+        "as_seen": shown,
+        "normalised": None if normalised is None else _square(normalised, photos),
+    }
     resampler = Resampler(codes([photo.individual for photo in photos]), seed=seed, resamples=resamples)
+    everybody = scoring.everybody(photos)
     galleries: dict[Events, NDArray[np.bool_] | str] = {
-        "all": scoring.everybody(photos),
+        "all": everybody,
         "other_events": scoring.other_events(photos),
     }
     tables: dict[Variant, Table] = {}
     for events, heading in VARIANTS:
-        gallery, matrix = galleries[events], seen if heading == "as_seen" else normalised
+        gallery, matrix = galleries[events], matrices[heading]
         if isinstance(gallery, str):
             tables[events, heading] = Table(known=False, reason=gallery)
         elif matrix is None:
-            tables[events, heading] = Table(
-                known=False, reason="Animals may face different ways, and there are no vectors of mirrored coats."
-            )
+            tables[events, heading] = Table(known=False, reason=why_not)
         elif heading == "normalised" and normalised is seen:
             tables[events, heading] = tables[events, "as_seen"]
         else:
@@ -175,8 +181,18 @@ def _evaluate(
         tables=tables,
         seed=seed,
         resamples=len(resampler.weights),
-        pairs=telling_pairs(seen, galleries["all"], photos),  # type: ignore[arg-type]
+        pairs=telling_pairs(shown, everybody, photos),
     )
+
+
+def _square(scores: ArrayLike, photos: Sequence[EvaluationPhoto]) -> NDArray[np.float64]:
+    matrix = np.asarray(scores, np.float64)
+    n = len(photos)
+    if n == 0 and matrix.size == 0:
+        return np.zeros((0, 0))
+    if matrix.shape != (n, n):
+        raise ValueError(f"scores of shape {matrix.shape} do not belong to {n} photos")
+    return matrix
 
 
 def _remarks(events: Events, photos: Sequence[EvaluationPhoto]) -> str:

@@ -34,20 +34,25 @@ def as_seen(rows: Matrix) -> Matrix:
 
 def needs_mirrored(photos: Sequence[EvaluationPhoto]) -> bool:
     """Whether animals may face different ways."""
-    return len({photo.flank for photo in photos}) > 1 or any(photo.flank == "unknown" for photo in photos)
+    return may_differ([photo.flank for photo in photos])
 
 
-def normalised_cosines(rows: Matrix, mirrored: Matrix, photos: Sequence[EvaluationPhoto]) -> Matrix:
+def may_differ(flanks: Sequence[str]) -> bool:
+    """Whether animals with these flanks may face different ways."""
+    return len(set(flanks)) > 1 or "unknown" in flanks
+
+
+def normalised_cosines(rows: Matrix, mirrored: Matrix, flanks: Sequence[str]) -> Matrix:
     """n×n cosines with all animals facing one way.
 
     rows, mirrored: n×d unit rows of the coats as seen and mirrored. Photos of a known left flank count mirrored, those
     of a right one as seen. A pair with an unknown flank takes the best of both as seen and either one mirrored, the
     known one facing the common way.
     """
-    flanks = np.array([photo.flank for photo in photos])
-    facing = np.where((flanks == "left")[:, None], mirrored, rows)
+    sides = np.array(flanks, dtype=object)
+    facing = np.where((sides == "left")[:, None], mirrored, rows)
     one_way = as_seen(facing)
-    unknown = flanks == "unknown"
+    unknown = sides == "unknown"
     if not unknown.any():
         return one_way
     turned = np.clip(mirrored @ facing.T, -1.0, 1.0)  # i mirrored against j facing the common way
@@ -55,16 +60,16 @@ def normalised_cosines(rows: Matrix, mirrored: Matrix, photos: Sequence[Evaluati
     return np.where(unknown[None, :], np.maximum(best, turned.T), best)
 
 
-def normalised_scores(seen: Matrix, mirrored: Matrix, photos: Sequence[EvaluationPhoto]) -> Matrix:
+def normalised_scores(seen: Matrix, mirrored: Matrix, flanks: Sequence[str]) -> Matrix:
     """The same for a scorer without vectors: mirrored[i, j] scores photo i mirrored against photo j as seen.
 
     Two photos of the same known flank are compared as seen; of different ones the left one mirrored; a pair with an
     unknown flank takes the best of both as seen and either one mirrored. NaN only where all of them are.
     """
-    flanks = np.array([photo.flank for photo in photos])
-    left, unknown = flanks == "left", flanks == "unknown"
-    scores = np.where(left[:, None] & (flanks == "right")[None, :], mirrored, seen)
-    scores = np.where((flanks == "right")[:, None] & left[None, :], mirrored.T, scores)
+    sides = np.array(flanks, dtype=object)
+    left, right, unknown = sides == "left", sides == "right", sides == "unknown"
+    scores = np.where(left[:, None] & right[None, :], mirrored, seen)
+    scores = np.where(right[:, None] & left[None, :], mirrored.T, scores)
     best = np.fmax(np.fmax(seen, mirrored), mirrored.T)
     return np.where(unknown[:, None] | unknown[None, :], best, scores)
 

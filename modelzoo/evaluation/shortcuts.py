@@ -118,16 +118,16 @@ def shortcut_tests(
     coats: n, in the order of photos. plain: the evaluation of the coats as seen where there is one already. The
     background needs a mask of every coat.
     """
-    seen = scoring.cosines(_embed(embed, coats), photos)
+    seen = scoring.cosines(encode_or_nan(embed, coats), photos)
     if plain is None:
         plain = evaluate_vectors(seen, photos, seed=seed, resamples=resamples)
-    turned = scoring.cosines(_embed(embed, mirrored_coats(coats)), photos)
+    turned = scoring.cosines(encode_or_nan(embed, mirrored_coats(coats)), photos)
     mirrored = evaluate_scores(np.clip(turned @ seen.T, -1, 1), photos, seed=seed, resamples=resamples)
     background, reason = None, ""
     if any(coat.mask is None for coat in coats):
         reason = "It needs a mask of every coat."
     else:
-        vectors = _embed(embed, background_coats(coats))
+        vectors = encode_or_nan(embed, background_coats(coats))
         if np.isnan(vectors).all():
             reason = "No vector can be made without the animal: the scorer looks at nothing else."
         else:
@@ -135,8 +135,8 @@ def shortcut_tests(
     return Shortcuts(plain, mirrored, background, reason)
 
 
-def _embed(embed: Embed, coats: Sequence[CoatPixels]) -> NDArray[np.float64]:
-    """n×d; a row of NaN for a coat of which no vector can be made."""
+def encode_or_nan(embed: Embed, coats: Sequence[CoatPixels]) -> NDArray[np.float64]:
+    """n×d vectors; a row of NaN for a coat of which no vector can be made (n×1 when there is none at all)."""
     try:
         return np.asarray(embed(list(coats)), np.float64)
     except EncodingError:

@@ -70,7 +70,7 @@ def render_report(
 ) -> str:
     """The page. The first report is its subject; the others stand beside it (old model, untrained network, …).
 
-    about: rows for people, what was measured on what. vectors: n×d of the subject, for the map. loader: a photo's
+    about: rows for people, what was measured on what. vectors: n×d of the photos, for the map. loader: a photo's
     picture. comparison: old against new, with its advice. Raises ValueError without any report.
     """
     if not reports:
@@ -92,12 +92,12 @@ def render_report(
         *(sections.curves(reports, variant) for variant in _drawn(subject)),
     ]
     if shortcuts is not None:
-        parts += [f"<h2>What else {escape(name)} may go by</h2>", tables.shortcuts(shortcuts)]
+        parts += ["<h2>Shortcuts: what else the vectors may go by</h2>", tables.shortcuts(shortcuts)]
     parts += [f"<h2>Hardest pairs of {escape(name)}</h2>", sections.pairs(subject, loader)]
     if vectors is not None:
         drawing, how = embedding_map(vectors, subject.photos, seed=subject.seed)
         parts += [
-            f"<h2>Map of the embedding space of {escape(name)}</h2>",
+            "<h2>Map of the embedding space</h2>",
             f'<div class="box">{drawing}<p class="note">{escape(how)}</p></div>',
         ]
     parts += ["<h2>What the words mean</h2>", sections.terms()]
