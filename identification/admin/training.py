@@ -10,6 +10,8 @@ from typing import Any
 from django.conf import settings
 from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
+from django.db.models import QuerySet
+from django.db.models.fields.json import KeyTextTransform
 from django.http import FileResponse, Http404, HttpRequest, HttpResponse, HttpResponseBase, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import path, reverse
@@ -21,6 +23,7 @@ from .. import permissions
 from ..errors import SpotIDError
 from ..models import EmbeddingModel, Population, TrainingRun
 from ..presenting import span_words
+from ..selectors.health import health_read
 from ..selectors.training import training_age, training_progress
 from ..services.training import training_cancel, training_plan, training_request, training_resume
 from .base import ReadOnlyAdmin, account
@@ -46,6 +49,11 @@ class TrainingRunAdmin(ReadOnlyAdmin):
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return permissions.is_administrator(account(request))
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
+        """Without what only a run's own page shows: curves and tables are long."""
+        said = KeyTextTransform("advice", "outcome")
+        return super().get_queryset(request).annotate(advised=said).defer("outcome", "history", "config", "warnings")
 
     def get_urls(self) -> list[Any]:
         site, name = self.admin_site, "identification_trainingrun"
@@ -74,8 +82,8 @@ class TrainingRunAdmin(ReadOnlyAdmin):
         return f"{run.epoch} of {run.epochs}" if run.epochs else "–"
 
     @display(description="Advice")
-    def advice(self, run: TrainingRun) -> str:
-        return str(run.outcome.get("advice", "–"))
+    def advice(self, run: Any) -> str:
+        return run.advised or "–"
 
     def add_view(self, request: HttpRequest, form_url: str = "", extra_context: Any = None) -> HttpResponse:
         """Choose a population, see what there is to learn from, and start."""
@@ -156,11 +164,11 @@ class TrainingRunAdmin(ReadOnlyAdmin):
     def _run(self, request: HttpRequest, run_id: Any) -> TrainingRun:
         if not self.has_view_permission(request):
             raise PermissionDenied
-        run = self.get_queryset(request).filter(pk=run_id).first() if str(run_id).isdigit() else None
+        runs = TrainingRun.objects.select_related("population", "candidate", "start_model", "requested_by")
+        run = runs.filter(pk=run_id).first() if str(run_id).isdigit() else None
         if run is None:
             raise Http404("There is no such training.")
-        found: TrainingRun = run
-        return found
+        return run
 
     def _page(self, request: HttpRequest, name: str, **context: Any) -> HttpResponse:
         request.current_app = self.admin_site.name  # type: ignore[attr-defined]
@@ -187,8 +195,19 @@ class TrainingRunAdmin(ReadOnlyAdmin):
             "toml": as_toml(run.config),
             "may_cancel": run.state in TrainingRun.OPEN and not run.cancel_requested,
             "may_resume": run.state in (TrainingRun.State.CANCELLED, TrainingRun.State.FAILED),
-            "nobody": run.state == TrainingRun.State.PENDING and not settings.SPOTID_TRAINING,
+            "nobody": _nobody(run),
         }
+
+
+def _nobody(run: TrainingRun) -> str:
+    """Why nobody takes a run that waits; empty when somebody will."""
+    if run.state != TrainingRun.State.PENDING:
+        return ""
+    if not settings.SPOTID_TRAINING:
+        return "Workers of this machine do not train (SPOTID_TRAINING=0): one on another machine has to take it."
+    if health_read().worker != "alive":
+        return "No worker answers. Start one: python3 spotid.py up"
+    return ""
 
 
 def _start_of(form: TrainingForm) -> EmbeddingModel | None:

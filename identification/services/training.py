@@ -28,6 +28,9 @@ from .work import LeaseLost, dead_workers, this_worker
 
 State = TrainingRun.State
 
+# With fewer individuals, all of them changing the same way by chance is likelier than 5 %.
+_TELLING_INDIVIDUALS = 6
+_TEST_SHARE = 0.15
 # A checkpoint holds weights, the best weights and two moments of Adam, and is written beside the one it replaces.
 _COPIES = 10
 _REPORT_BYTES = 200_000_000
@@ -65,10 +68,21 @@ def training_plan(
             f"A training is going on already (number {going_on.pk}, on {going_on.population}). Cancel it or wait."
         )
     refusals += _disk_refusal(start_model, config)
-    warnings = photos.warnings()
+    warnings = [*photos.warnings(), *_too_few_to_tell(photos, float(config.get("test_share", _TEST_SHARE)))]
     if start_model is not None and not start_model.trained:
         warnings.append(f"{start_model} is untrained: beginning from it is beginning from random numbers.")
     return TrainingPlan(photos, tuple(refusals), tuple(warnings))
+
+
+def _too_few_to_tell(photos: TrainingSet, test_share: float) -> list[str]:
+    """Whether the comparison at the end can find a difference at all."""
+    measured = max(2, round(photos.repeated * test_share))
+    if measured >= _TELLING_INDIVIDUALS:
+        return []
+    return [
+        f"About {measured} individuals would be measured on; at least {_TELLING_INDIVIDUALS} are needed to tell a "
+        f"better network from chance. A larger test share ({test_share:g} now) measures on more and learns from fewer."
+    ]
 
 
 def _disk_refusal(start_model: EmbeddingModel | None, config: dict[str, Any]) -> list[str]:

@@ -249,6 +249,8 @@ class _Training:
                 report=outcome["report"],
             )
             training_finish(claim=self.teller.claim, candidate=candidate, outcome=outcome)
+        # The register has its own copy.
+        trained.weights.unlink(missing_ok=True)
 
     def _card(self, parts: learning.Parts, trained: learning.Trained, measured: Measured) -> dict[str, Any]:
         run = self.run

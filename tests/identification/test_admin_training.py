@@ -12,7 +12,7 @@ from identification.admin.training_form import GROUPS, SETTINGS, TrainingForm, a
 from identification.models import AuditEntry, EmbeddingModel, TrainingRun
 from identification.services.training import training_claim, training_renew
 from tests.identification.admin_client import act
-from tests.identification.factories import make_member, make_population, make_survey, make_user
+from tests.identification.factories import make_heartbeat, make_member, make_population, make_survey, make_user
 from tests.identification.training_set import few_pictures, make_confirmed
 
 pytestmark = pytest.mark.django_db
@@ -172,10 +172,15 @@ def _querydict(**values):
 
 class TestTheRun:
     def test_one_that_waits_says_so_and_has_no_curve(self, client, administrator, settings) -> None:
-        settings.SPOTID_TRAINING = False
-        page = client.get(of("change", a_run(stage="Waiting"))).content.decode()
-        assert "Waiting" in page and "Cancel the training" in page and "SPOTID_TRAINING=0" in page
+        run = a_run(stage="Waiting")
+        page = client.get(of("change", run)).content.decode()
+        assert "Waiting" in page and "Cancel the training" in page and "No worker answers" in page
         assert "<polyline" not in page and "http-equiv" in page
+        settings.SPOTID_TRAINING = False
+        assert "SPOTID_TRAINING=0" in client.get(of("live", run)).content.decode()
+        make_heartbeat()
+        settings.SPOTID_TRAINING = True
+        assert "spotid-note" not in client.get(of("live", run)).content.decode()
 
     def test_the_moving_part_shows_epoch_time_left_and_curves(self, client, administrator) -> None:
         run = a_run(config={"epochs": 4})

@@ -164,6 +164,7 @@ class TestAsking:
     def test_warnings_are_kept_and_the_folder_is_its_own(self, population) -> None:
         run = request(population)
         assert any("right flank" in sentence for sentence in run.warnings)
+        assert any("About 2 individuals would be measured on; at least 6" in sentence for sentence in run.warnings)
         assert run.folder == f"training/{run.pk}"
 
     def test_it_is_queued_on_its_own_queue_once(self, population, django_capture_on_commit_callbacks) -> None:

@@ -10,10 +10,10 @@ import pytest
 from django.conf import settings as django_settings
 from django_q.models import OrmQ
 
-from identification.models import Image, TrainingRun, Work
+from identification.models import Decision, Individual, MatchEdge, TrainingRun, Work
 from identification.services.queue import work_enqueue
 from identification.services.training import training_request
-from tests.identification.factories import make_image
+from tests.identification.factories import make_image, match
 from tests.identification.training_set import TINY, few_pictures, make_confirmed
 from tests.identification.worker_process import running_worker, wait_until
 
@@ -25,10 +25,15 @@ pytestmark = [
 
 
 @pytest.fixture
-def survey(tiny_model, settings, monkeypatch):
+def confirmed(tiny_model, settings, monkeypatch):
     few_pictures(monkeypatch)
     settings.MEDIA_ROOT = Path(settings.SPOTID_HOME) / "media"
-    return make_confirmed()[0]
+    return make_confirmed()
+
+
+@pytest.fixture
+def survey(confirmed):
+    return confirmed[0]
 
 
 def request(survey, epochs) -> TrainingRun:
@@ -37,11 +42,16 @@ def request(survey, epochs) -> TrainingRun:
     )
 
 
+def what_people_said() -> list[list[dict[str, object]]]:
+    return [list(rows.objects.order_by("pk").values()) for rows in (Decision, MatchEdge, Individual)]
+
+
 def now() -> TrainingRun:
     return TrainingRun.objects.get()
 
 
-def test_a_killed_trainer_is_found_and_photos_go_on_beside_it(survey, settings, tmp_path) -> None:
+def test_a_killed_trainer_is_found_and_photos_and_decisions_go_on_beside_it(confirmed, tmp_path) -> None:
+    survey, animals = confirmed
     run = request(survey, epochs=30)
     log = tmp_path / "worker.log"
     with running_worker(log, SPOTID_TRAINING_NICE="7"):
@@ -53,6 +63,8 @@ def test_a_killed_trainer_is_found_and_photos_go_on_beside_it(survey, settings, 
         photo = make_image(survey, state="pending", files=False)
         work_enqueue(survey=survey)
         wait_until(lambda: Work.objects.get(image=photo).state == "failed", lambda: log.read_text())
+        match(None, animals[0][1], animals[1][1], "no_match")
+        said = what_people_said()
         assert now().state == "running"
         os.kill(trainer, signal.SIGKILL)
         wait_until(lambda: now().state == "done", lambda: (now().__dict__, log.read_text()))
@@ -60,7 +72,7 @@ def test_a_killed_trainer_is_found_and_photos_go_on_beside_it(survey, settings, 
     assert run.candidate is not None and run.candidate.state == "candidate"
     assert [row["epoch"] for row in run.history] == list(range(31))
     assert not OrmQ.objects.filter(key="spotid-training").exclude(lock__gt=run.created_at).exists()
-    assert Image.objects.filter(pk=photo.pk).exists()
+    assert what_people_said() == said
 
 
 def test_stopping_the_worker_keeps_what_was_learned_and_costs_no_attempt(survey, tmp_path) -> None:

@@ -185,7 +185,7 @@ def test_a_killed_training_goes_on_from_its_checkpoint_to_the_same_weights(surve
     )
     process = subprocess.Popen([sys.executable, "-c", code], cwd=django_settings.BASE_DIR, env=worker_environment())
     try:
-        end = time.monotonic() + 120
+        end = time.monotonic() + 300
         while TrainingRun.objects.get().epoch < 3:
             assert time.monotonic() < end and process.poll() is None, TrainingRun.objects.values()
             time.sleep(0.02)
