@@ -62,8 +62,8 @@ class VladConfig:
         return self.cells * self.words * self.descriptor_dimension
 
     def to_dict(self) -> dict[str, Any]:
-        """JSON-ready, with kind and dimension."""
-        return {"kind": KIND, "dimension": self.dimension, **asdict(self)}
+        """JSON-ready, with kind and dimension; of ``local`` only what decides which keypoints there are."""
+        return {"kind": KIND, "dimension": self.dimension, **asdict(self), "local": self.local.stored_fields()}
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> VladConfig:
@@ -74,7 +74,7 @@ class VladConfig:
         if kind != KIND or unknown:
             raise ValueError(f"no settings of {KIND}: kind {kind!r}, unknown {', '.join(sorted(unknown)) or 'none'}")
         local = known.pop("local", {})
-        unknown = set(local) - {f.name for f in fields(LocalConfig)}
+        unknown = set(local) - set(LocalConfig().stored_fields())
         if unknown:
             raise ValueError(f"unknown settings of local features: {', '.join(sorted(unknown))}")
         config = cls(**known, local=LocalConfig(**local))
@@ -153,9 +153,9 @@ def _shares(at: NDArray[np.float32], cells: int) -> Rows:
 def aggregate(features: LocalFeatures, config: VladConfig, weights: VladWeights) -> Rows | None:
     """The unit vector of one coat, cell by cell and in each word by word; None where there is no keypoint to sum up."""
     cells = np.zeros((config.cells, config.words, config.descriptor_dimension), np.float32)
-    descriptors = (features.rootsift - weights.mean) @ weights.axes
+    descriptors = np.asarray((features.rootsift - weights.mean) @ weights.axes, np.float32)
     nearest = nearest_words(descriptors, weights.words)
-    residuals = unit_rows(descriptors - weights.words[nearest])
+    residuals = unit_rows(np.asarray(descriptors - weights.words[nearest], np.float32))
     shares = cell_weights(features.points[:, :2], config.columns, config.rows)
     for word in np.unique(nearest).tolist():
         here = nearest == word

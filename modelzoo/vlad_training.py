@@ -34,7 +34,8 @@ def learn(
     mean = np.asarray(sample.mean(axis=0, dtype=np.float64), np.float32)
     axes = main_axes(sample - mean, config.descriptor_dimension)
     tell(1, 2, f"{config.words} words")
-    weights = VladWeights(mean, axes, k_means((sample - mean) @ axes, config.words, rng))
+    shortened = np.asarray((sample - mean) @ axes, np.float32)
+    weights = VladWeights(mean, axes, k_means(shortened, config.words, rng))
     tell(2, 2, "learned")
     weights.check(config)
     return weights

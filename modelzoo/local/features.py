@@ -10,6 +10,7 @@ import struct
 import zlib
 from dataclasses import asdict, dataclass
 from functools import cached_property
+from typing import Any
 
 import cv2
 import numpy as np
@@ -61,23 +62,16 @@ class LocalConfig:
     min_inliers: int = 3
     scenery_tolerance: float = 0.01
 
+    def stored_fields(self) -> dict[str, Any]:
+        """The fields that decide what is stored, JSON-ready."""
+        values = asdict(self)
+        names = list(values)
+        return {name: values[name] for name in names[: names.index("mask_min_share") + 1]}
+
     @property
     def version(self) -> str:
         """Name of the stored form: equal exactly when the fields that decide it, and the format, are equal."""
-        names = (
-            "mean_side",
-            "longest_side",
-            "max_keypoints",
-            "upright",
-            "clahe_clip",
-            "clahe_tiles",
-            "contrast_threshold",
-            "edge_threshold",
-            "mask_dilation",
-            "mask_min_share",
-        )
-        values = asdict(self)
-        text = json.dumps([values[name] for name in names])
+        text = json.dumps(list(self.stored_fields().values()))
         return f"rootsift-{FORMAT_VERSION}-{hashlib.sha256(text.encode()).hexdigest()[:8]}"
 
 
