@@ -12,7 +12,8 @@ CSS = """
   --c0: #1d5c4d; --c1: #b04a00; --c2: #2b5fae; --c3: #8a3a8f; --c4: #6d6100; --c5: #a3284a; --c6: #47616d;
   --c7: #2f7d1f;
   --sans: system-ui, -apple-system, "Segoe UI", Roboto, "Noto Sans", "Liberation Sans", sans-serif; }
-@media (prefers-color-scheme: dark) { :root { --paper: #131614; --surface: #1b1f1c; --sunken: #242925; --ink: #e7ebe8;
+@media screen and (prefers-color-scheme: dark) { :root { --paper: #131614;
+  --surface: #1b1f1c; --sunken: #242925; --ink: #e7ebe8;
   --muted: #a1aba4; --line: #2e3430; --strong: #717c75; --accent: #7fcbb2; --good: #7fd3a1; --good-soft: #1b3325;
   --bad: #f19a86; --bad-soft: #3b211b; --unsure: #e8c060; --unsure-soft: #352b13; --stage: #0a0c0b;
   --c0: #7fcbb2; --c1: #f0a35e; --c2: #8fb8f5; --c3: #d99be0; --c4: #d3c65a; --c5: #f294ac; --c6: #a9c1cc;
@@ -88,6 +89,7 @@ footer { margin-top: 3rem; color: var(--muted); font-size: .85rem; }
 @media print { :root { color-scheme: light; } body { background: #fff; font-size: 10pt; } main { max-width: none;
   padding: 0; }
   .box, figure, tr { break-inside: avoid; } h2, h3 { break-after: avoid; } .scroll { overflow: visible; }
+  .grid, .grid.wide { grid-template-columns: 1fr 1fr; } .grid.four { grid-template-columns: repeat(4, 1fr); }
   details::details-content { content-visibility: visible; height: auto; } }
 """
 
