@@ -21,6 +21,7 @@ from ..models import DetectionSource, EmbeddingModel
 
 if TYPE_CHECKING:
     from modelzoo.embedders import CoatPixels, Embedder
+    from modelzoo.shipped import ShippedModel
 
 logger = logging.getLogger(__name__)
 
@@ -28,7 +29,6 @@ Corners = tuple[float, float, float, float]
 
 _RETRY_DOWNLOAD_SECONDS = 3600
 _UNTRAINED = "tf_efficientnetv2_b2-untrained"
-_UNTRAINED_SEED = 20240801
 _lock = threading.RLock()
 _given_up: dict[str, tuple[float, str]] = {}
 
@@ -245,34 +245,52 @@ def active_model() -> EmbeddingModel | None:
 
 
 def ensure_model() -> EmbeddingModel:
-    """The active model; on a new installation an untrained network of the default architecture is registered as it."""
-    active = active_model()
-    if active is not None:
-        return active
-    from modelzoo.network import EmbeddingConfig, initial_weights, save_weights
+    """The active model; on a new installation the one that comes with SpotID is registered as it.
 
-    config = EmbeddingConfig()
-    folder = Path(settings.SPOTID_WEIGHTS_DIR)
-    folder.mkdir(parents=True, exist_ok=True)
-    name = f"{_UNTRAINED}.safetensors"
-    checksum = save_weights(folder / name, initial_weights(config, _UNTRAINED_SEED), {"trained": "false"})
+    Where an untrained network of an earlier version is active, the shipped model is registered as a candidate, to be
+    activated by an administrator. Raises WeightsError when its file was changed.
+    """
+    active = active_model()
+    if active is not None and active.name != _UNTRAINED:
+        return active
+    from modelzoo.shipped import shipped_model
+
+    shipped = shipped_model()
+    there = EmbeddingModel.objects.filter(name=shipped.card.name).first()
+    if there is None:
+        there = _register(shipped, EmbeddingModel.State.ACTIVE if active is None else EmbeddingModel.State.CANDIDATE)
+    elif active is None:
+        EmbeddingModel.objects.filter(pk=there.pk).update(state=EmbeddingModel.State.ACTIVE)
+        there.refresh_from_db()
+    return active or there
+
+
+def _register(shipped: ShippedModel, state: str) -> EmbeddingModel:
+    from .model_files import place
+
+    shipped.verify()
+    card = shipped.card
+    file = f"{card.name}-{shipped.sha256[:12]}.safetensors"
+    place(shipped.path, file)
     try:
         with transaction.atomic():
             model = EmbeddingModel.objects.create(
-                name=_UNTRAINED,
-                architecture=config.backbone,
-                config=config.to_dict(),
-                dimension=config.dimension,
-                weights_file=name,
-                checksum=checksum,
-                licence="none: random numbers",
-                trained=False,
-                state=EmbeddingModel.State.ACTIVE,
+                name=card.name,
+                architecture=str(card.config["kind"]),
+                config=dict(card.config),
+                dimension=card.dimension,
+                weights_file=file,
+                checksum=shipped.sha256,
+                licence=card.licence,
+                trained=card.trained,
+                evaluation=dict(card.evaluation),
+                card=card.to_dict(),
+                state=state,
             )
             create_vector_index(model)
     except IntegrityError:
         # Another process was quicker.
-        return EmbeddingModel.objects.get(state=EmbeddingModel.State.ACTIVE)
+        return active_model() or EmbeddingModel.objects.get(name=card.name)
     return model
 
 

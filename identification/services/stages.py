@@ -5,6 +5,7 @@ Files are written and renamed before the row that names them, and every row is w
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -15,13 +16,15 @@ from django.db import transaction
 from numpy.typing import NDArray
 
 from ..inference import engines, photos
-from ..inference.coats import load_coat
+from ..inference.coats import CoatPixels, EncodingError, load_coat
 from ..models import (
     AuditEntry,
     Category,
     Detection,
     DetectionSource,
     Embedding,
+    EmbeddingModel,
+    EncodingFailure,
     Flank,
     Image,
     LocalFeatureSet,
@@ -198,7 +201,7 @@ def embed(claim: Claim, context: PhotoContext) -> None:
             load_coat(media_path(detection.crop), media_path(detection.edges), media_path(detection.mask))
             for detection in missing
         ]
-        vectors = engines.encode(active, coats)
+        vectors = _encode(active, coats)
         with transaction.atomic():
             work_fence(claim=claim)
             models_hold()
@@ -206,12 +209,31 @@ def embed(claim: Claim, context: PhotoContext) -> None:
                 [
                     Embedding(detection=detection, model=active, vector=vector.tolist())
                     for detection, vector in zip(missing, vectors, strict=True)
+                    if not isinstance(vector, str)
+                ],
+                ignore_conflicts=True,
+            )
+            EncodingFailure.objects.bulk_create(
+                [
+                    EncodingFailure(detection=detection, model=active, reason=vector[:2000])
+                    for detection, vector in zip(missing, vectors, strict=True)
+                    if isinstance(vector, str)
                 ],
                 ignore_conflicts=True,
             )
             if active_model() == active:
                 return
     raise RuntimeError("The model was switched again and again while this photo was encoded.")
+
+
+def _encode(model: EmbeddingModel, coats: Sequence[CoatPixels]) -> list[Any]:
+    """A vector for each coat, or the reason why there is none: a coat without any spot or edge is no failed photo."""
+    try:
+        return list(engines.encode(model, coats))
+    except EncodingError as error:
+        if len(coats) == 1:
+            return [str(error)]
+    return [found for coat in coats for found in _encode(model, [coat])]
 
 
 def features(claim: Claim, context: PhotoContext) -> None:

@@ -15,6 +15,7 @@ from identification.models import (
     Detection,
     Embedding,
     EmbeddingModel,
+    EncodingFailure,
     Image,
     LocalFeatureSet,
     MatchEdge,
@@ -232,12 +233,37 @@ def test_a_box_drawn_by_hand_is_processed(survey) -> None:
     assert image.detections.get() == drawn, "a box by hand takes the place of the machine's around it"
 
 
-def test_a_new_installation_gets_an_untrained_model_that_says_so(offline) -> None:
+def test_a_new_installation_gets_the_model_that_comes_with_it(offline) -> None:
+    from modelzoo.shipped import shipped_model
+
     EmbeddingModel.objects.all().delete()
     model = engines.ensure_model()
-    assert (model.trained, model.state, model.dimension) == (False, "active", 1024)
-    assert model.config["in_channels"] == 4 and (model.config["width"], model.config["height"]) == (512, 256)
-    assert engines.ensure_model() == model
+    assert (model.name, model.trained, model.state) == ("rootsift-vlad", True, "active")
+    assert model.checksum == shipped_model().sha256 and model.config["kind"] == "rootsift-vlad"
+    assert (offline.SPOTID_WEIGHTS_DIR / model.weights_file).is_file()
+    assert engines.ensure_model() == model and EmbeddingModel.objects.count() == 1
+
+
+def test_an_installation_with_an_untrained_network_is_offered_the_shipped_model_and_keeps_its_own(tiny_model) -> None:
+    EmbeddingModel.objects.filter(pk=tiny_model.pk).update(name="tf_efficientnetv2_b2-untrained")
+    assert engines.ensure_model() == tiny_model and engines.ensure_model() == tiny_model
+    offered = EmbeddingModel.objects.exclude(pk=tiny_model.pk).get()
+    assert (offered.name, offered.state) == ("rootsift-vlad", "candidate")
+
+
+def test_a_coat_of_which_no_vector_can_be_made_does_not_fail_its_photo(crops) -> None:
+    EmbeddingModel.objects.all().delete()
+    model = engines.ensure_model()
+    Pillow.fromarray(np.full((120, 200, 3), 120, np.uint8)).save(crops / "animal0" / "flat.png")
+    survey = survey_ingest(root=crops, survey_name="Crops", crops_only=True).survey
+    process(survey)
+    assert set(Work.objects.values_list("state", flat=True)) == {"done"}
+    failure = EncodingFailure.objects.get()
+    assert failure.detection.image.relative_path == "animal0/flat.png" and failure.model == model
+    assert "no spot or edge" in failure.reason
+    assert Embedding.objects.count() == 6 and not failure.detection.embeddings.exists()
+    matched = Candidate.objects.filter(anchor=failure.detection)
+    assert matched.exists() and set(matched.values_list("similarity", flat=True)) == {None}
 
 
 def test_vectors_that_have_no_direction_are_refused_by_the_database(survey, tiny_model) -> None:
