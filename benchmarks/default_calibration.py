@@ -2,7 +2,8 @@
 
     python3 spotid.py bench default_calibration [--surveys N] [--photos N] [--work DIR] [--write] [--check DIR …]
 
-Crops and their masks are made as the pipeline makes them without weights: GrabCut within the box.
+Crops and their masks are made as the pipeline makes them without weights: GrabCut within the box. Vectors are those of
+the model that ships; the coefficients with a similarity belong to its weights and count under no others.
 A pair of the fit is a query and one of its five best candidates by verification weight, as the review page shows them;
 pairs of one event are left out, because near-duplicates would make the rest look too good. The share of right pairs
 among them is the prior. --write replaces modelzoo/default_calibration.py.
@@ -28,7 +29,9 @@ from numpy.typing import NDArray
 from modelzoo.calibration import Calibration, Evidence, fit
 from modelzoo.local import LocalConfig, LocalFeatures, extract, verify
 from modelzoo.local.verify import FrameBox
+from modelzoo.shipped import DEFAULT, shipped_model
 from modelzoo.synthetic import SurveyPlan, write_survey
+from modelzoo.vlad import VladConfig, aggregate, read_weights
 from preprocessing.segmentation.grabcut import GrabCutSegmenter
 from preprocessing.types import Box
 
@@ -86,10 +89,25 @@ def masked_features(crop: NDArray[np.uint8], config: LocalConfig) -> LocalFeatur
     return extract(crop, mask, config)
 
 
+class Vectors:
+    """Vectors of the model that ships, from features as they are compared."""
+
+    def __init__(self) -> None:
+        shipped = shipped_model()
+        self.sha256 = shipped.sha256
+        self._config = VladConfig.from_dict(shipped.card.config)
+        self._weights = read_weights(shipped.path, shipped.sha256, self._config)
+
+    def of(self, features: LocalFeatures) -> NDArray[np.float32] | None:
+        return aggregate(features, self._config, self._weights)
+
+
 def candidate_pairs(seen: list[Seen], config: LocalConfig) -> list[Pair]:
     """Every query with its five best candidates of other events, and whether they are right."""
     n = len(seen)
     features = [masked_features(s.crop, config) for s in seen]
+    model = Vectors()
+    vectors = [model.of(f) for f in features]
     found: dict[tuple[int, int], Evidence] = {}
     weight = np.full((n, n), -1.0)
     for i in range(n):
@@ -100,12 +118,26 @@ def candidate_pairs(seen: list[Seen], config: LocalConfig) -> list[Pair]:
             scenery = (a.box, b.box) if a.camera and a.camera == b.camera else None
             v = verify(features[i], features[j], config, scenery)
             weight[i, j] = weight[j, i] = v.weight
-            found[i, j] = Evidence(v.inliers, v.matches, len(features[i]), len(features[j]), weight=v.weight)
+            one, other = vectors[i], vectors[j]
+            found[i, j] = Evidence(
+                v.inliers,
+                v.matches,
+                len(features[i]),
+                len(features[j]),
+                similarity=None if one is None or other is None else float(one @ other),
+                embedding=model.sha256,
+                weight=v.weight,
+            )
     pairs = []
     for i in range(n):
         order = [j for j in np.argsort(-weight[i], kind="stable").tolist() if weight[i, j] >= 0][:CANDIDATES]
         pairs += [(found[min(i, j), max(i, j)], seen[i].label == seen[j].label) for j in order]
     return pairs
+
+
+def alone(pairs: list[Pair]) -> list[Pair]:
+    """The same pairs without their similarity."""
+    return [(replace(evidence, similarity=None), same) for evidence, same in pairs]
 
 
 def usual_weight(pairs: list[Pair]) -> float:
@@ -147,7 +179,7 @@ def write_constants(calibration: Calibration, command: str, pairs: int, right: f
         f"Command: {command}",
         f"Fitted on {pairs} candidate pairs ({right:.1%} of them right) of synthetic surveys, seeds from {FIRST_SEED}.",
         f"Local features {config.version}. No real photo had a part in it.",
-        "similarity and similarity_centre are not fitted but set weak: no trained embedding existed to fit them with.",
+        f"embedding: SHA-256 of the weights of {DEFAULT}, whose similarities count; those of others do not.",
         '"""',
         "",
         "COEFFICIENTS: dict[str, float | str] = {",
@@ -189,9 +221,12 @@ def main() -> None:
     tables = {
         "synthetic, fitted": reliability(calibration, fitting),
         "synthetic, held out": reliability(calibration, groups[-1]),
+        "synthetic, held out, local features alone": reliability(calibration, alone(groups[-1])),
     }
     for folder in arguments.check:
-        tables[folder.name] = reliability(calibration, real_pairs(folder, arguments.sample, config))
+        real = real_pairs(folder, arguments.sample, config)
+        tables[folder.name] = reliability(calibration, real)
+        tables[f"{folder.name}, local features alone"] = reliability(calibration, alone(real))
     for name, table in tables.items():
         show(name, table)
     print(json.dumps(calibration.to_dict()))

@@ -1,9 +1,10 @@
 """From what two detections share to the probability that they show the same individual, and to one score for ranking.
 
-A logistic regression on the weight of the geometric inliers, and on the similarity of trained embeddings, so that it
-can be read and fitted anew from a population's own decisions. With the count or the share of inliers beside the weight,
-nyala ranked worse and tigers alike, so those are left out. The coefficients that ship were fitted on synthetic coats
-(``default_calibration.py``), never on real photos.
+A logistic regression on the weight of the geometric inliers, and a second one on that weight and the similarity of two
+vectors, so that both can be read and fitted anew from a population's own decisions. What a similarity says differs
+from model to model: it counts only where it is of the very weights that the second one was fitted with. With the count
+or the share of inliers beside the weight, nyala ranked worse and tigers alike, so those are left out. The coefficients
+that ship were fitted on synthetic coats (``default_calibration.py``), never on real photos.
 """
 
 import json
@@ -23,10 +24,11 @@ _FEWEST_PAIRS = 20
 
 @dataclass(frozen=True)
 class Evidence:
-    """What is known of one pair. similarity: cosine of the two embeddings (−1…1), None without one.
+    """What is known of one pair. similarity: cosine of the two vectors (−1…1), None without one.
 
-    weight: ``Verification.weight``, the sum over inliers of how distinctive they are; None takes what is usual for that
-    many inliers.
+    embedding: SHA-256 of the weights that made the vectors, "" where the similarity must not count. weight:
+    ``Verification.weight``, the sum over inliers of how distinctive they are; None takes what is usual for that many
+    inliers.
     """
 
     inliers: int
@@ -34,7 +36,7 @@ class Evidence:
     keypoints_a: int
     keypoints_b: int
     similarity: float | None = None
-    embedding_trained: bool = False
+    embedding: str = ""
     weight: float | None = None
 
     def __post_init__(self) -> None:
@@ -45,35 +47,34 @@ class Evidence:
         if self.weight is not None and not 0.0 <= self.weight < math.inf:
             raise ValueError("weight is a number of at least 0 or None")
 
-    @property
-    def counted_similarity(self) -> float | None:
-        """The similarity where it means something: of a trained network."""
-        return self.similarity if self.embedding_trained else None
-
 
 @dataclass(frozen=True)
 class Calibration:
     """Frozen coefficients of the log-odds.
 
     The slopes are at least 0, so that more inliers or a larger similarity never lower a score. weight: slope of
-    log(1 + ``Evidence.weight``). usual_weight: weight per inlier taken where none is known. The similarity of an
-    untrained network is never counted.
+    log(1 + ``Evidence.weight``). intercept, weight: without a similarity that counts. fused_intercept, fused_weight,
+    similarity: with one. embedding: SHA-256 of the weights whose similarities count. usual_weight: weight per inlier
+    taken where none is known.
     """
 
     intercept: float
     weight: float
+    fused_intercept: float
+    fused_weight: float
     similarity: float
-    similarity_centre: float
+    embedding: str
     usual_weight: float
     version: str
 
     FITTED: ClassVar[tuple[str, ...]] = ("intercept", "weight")
+    FUSED: ClassVar[tuple[str, ...]] = ("fused_intercept", "fused_weight", "similarity")
 
     def __post_init__(self) -> None:
         numbers = [v for v in asdict(self).values() if not isinstance(v, str)]
         if not all(math.isfinite(v) for v in numbers):
             raise ValueError("coefficients are finite")
-        if min(self.weight, self.similarity, self.usual_weight) < 0:
+        if min(self.weight, self.fused_weight, self.similarity, self.usual_weight) < 0:
             raise ValueError("slopes are at least 0: more evidence must not lower the probability")
 
     @classmethod
@@ -81,16 +82,20 @@ class Calibration:
         """The shipped coefficients."""
         return cls.from_dict(shipped.COEFFICIENTS)
 
+    def counts(self, embedding: str) -> bool:
+        """Whether similarities under these weights (SHA-256) count."""
+        return bool(embedding) and embedding == self.embedding
+
     def log_weight(self, evidence: Evidence) -> float:
         """What the slope ``weight`` multiplies."""
         return math.log1p(evidence.inliers * self.usual_weight if evidence.weight is None else evidence.weight)
 
     def score(self, evidence: Evidence) -> float:
         """Log-odds: for ranking, any real number, higher is more alike."""
-        value = self.intercept + self.weight * self.log_weight(evidence)
-        if evidence.counted_similarity is not None:
-            value += self.similarity * (evidence.counted_similarity - self.similarity_centre)
-        return value
+        if evidence.similarity is not None and self.counts(evidence.embedding):
+            value = self.fused_intercept + self.fused_weight * self.log_weight(evidence)
+            return value + self.similarity * evidence.similarity
+        return self.intercept + self.weight * self.log_weight(evidence)
 
     def probability(self, evidence: Evidence) -> float:
         """Strictly between 0 and 1; in the order of :meth:`score`."""
@@ -123,48 +128,57 @@ class Calibration:
 def fit(evidence: Sequence[Evidence], same: Sequence[bool], start: Calibration, version: str) -> Calibration:
     """Coefficients for these pairs (same: whether each shows one individual), by penalised maximum likelihood.
 
-    A slope that would be negative becomes 0. The slope of the similarity is fitted when every pair has one of a trained
-    network, else kept from ``start``. The share of right pairs becomes the prior, so give pairs as reviewers meet them.
-    Raises ValueError for fewer than 20 pairs or pairs of one kind only.
+    A slope that would be negative becomes 0. The coefficients with a similarity are fitted on the pairs that have one,
+    when these are at least 20, of both kinds and all of the same weights, else kept from ``start``. The share of right
+    pairs becomes the prior, so give pairs as reviewers meet them. Raises ValueError for fewer than 20 pairs or pairs of
+    one kind only.
     """
-    if len(evidence) != len(same) or len(evidence) < _FEWEST_PAIRS or len({bool(v) for v in same}) < 2:
+    if len(evidence) != len(same) or not _enough(same):
         raise ValueError(f"a calibration needs at least {_FEWEST_PAIRS} pairs, right and wrong ones")
-    similarities = [e.counted_similarity for e in evidence]
-    known = [v for v in similarities if v is not None]
-    with_similarity = len(known) == len(evidence)
     columns = np.array([[1.0, start.log_weight(e)] for e in evidence])
-    offset = np.zeros(len(evidence))
-    if with_similarity:
-        columns = np.column_stack([columns, np.array(known) - start.similarity_centre])
-    else:
-        offset = np.array(
-            [0.0 if v is None else start.similarity * (v - start.similarity_centre) for v in similarities]
-        )
-    names = (*Calibration.FITTED, *(("similarity",) if with_similarity else ()))
-    used = np.ones(len(names), bool)
+    truth = np.array(same, float)
+    changes: dict[str, Any] = dict(zip(Calibration.FITTED, _coefficients(columns, truth), strict=True))
+    known = np.array([e.similarity is not None and bool(e.embedding) for e in evidence])
+    embeddings = {e.embedding for e, has in zip(evidence, known, strict=True) if has}
+    if len(embeddings) == 1 and _enough(truth[known].tolist()):
+        similarity = np.array([e.similarity for e, has in zip(evidence, known, strict=True) if has], float)
+        # Cosines differ by little: in units of their spread the ridge does not hold their slope down.
+        spread = max(float(similarity.std()), 1e-6)
+        found = _coefficients(np.column_stack([columns[known], similarity / spread]), truth[known])
+        changes |= dict(zip(Calibration.FUSED, [*found[:2], found[2] / spread], strict=True))
+        changes["embedding"] = embeddings.pop()
+    rounded: dict[str, Any] = {name: round(v, 4) if isinstance(v, float) else v for name, v in changes.items()}
+    return replace(start, **rounded, version=version)
+
+
+def _enough(same: Sequence[bool] | Sequence[float]) -> bool:
+    return len(same) >= _FEWEST_PAIRS and len({bool(v) for v in same}) == 2
+
+
+def _coefficients(columns: "np.ndarray[Any, Any]", same: "np.ndarray[Any, Any]") -> list[float]:
+    """Intercept and slopes, of which those that would be negative are 0."""
+    used = np.ones(columns.shape[1], bool)
     while True:
-        found = np.zeros(len(names))
-        found[used] = _newton(columns[:, used], np.array(same, float), offset)
+        found = np.zeros(len(used))
+        found[used] = _newton(columns[:, used], same)
         negative = np.flatnonzero(found[1:] < 0) + 1
         if not len(negative):
-            break
+            return [float(v) for v in found]
         used[negative[found[negative].argmin()]] = False
-    changes: dict[str, Any] = dict(zip(names, found.round(4).tolist(), strict=True))
-    return replace(start, **changes, version=version)
 
 
-def _newton(columns: "np.ndarray[Any, Any]", same: "np.ndarray[Any, Any]", offset: "np.ndarray[Any, Any]") -> Any:
+def _newton(columns: "np.ndarray[Any, Any]", same: "np.ndarray[Any, Any]") -> Any:
     """Logistic regression with a ridge on all columns but the first (the intercept)."""
     beta = np.zeros(columns.shape[1])
     ridge = np.eye(len(beta)) * _RIDGE
     ridge[0, 0] = 0.0
 
     def loss(at: Any) -> float:
-        value = columns @ at + offset
+        value = columns @ at
         return float(np.logaddexp(0.0, value).sum() - same @ value + at @ ridge @ at / 2)
 
     for _ in range(_STEPS):
-        p = 1.0 / (1.0 + np.exp(-np.clip(columns @ beta + offset, -500, 500)))
+        p = 1.0 / (1.0 + np.exp(-np.clip(columns @ beta, -500, 500)))
         gradient = columns.T @ (p - same) + ridge @ beta
         curvature = columns.T @ (columns * (p * (1 - p))[:, None]) + ridge + 1e-9 * np.eye(len(beta))
         step = np.linalg.solve(curvature, gradient)

@@ -37,8 +37,9 @@ class CoatSet:
     """Stored features of n detections, ready to be compared.
 
     features: stored local features per detection, None where there are none. vectors: n×d float32 unit rows under one
-    model, or None; a row of zeros is not encoded. model: its id. trained: whether the vectors may count. framed: where
-    each detection lay, where that is known; what stands behind the animals of one camera is then left out of their
+    model, or None; a row of zeros is not encoded. model: its id. trained: whether the vectors may count. checksum: of
+    its weights; in the score the vectors count only under a calibration that was fitted with these. framed: where each
+    detection lay, where that is known; what stands behind the animals of one camera is then left out of their
     comparison.
     """
 
@@ -50,6 +51,7 @@ class CoatSet:
         trained: bool,
         framed: Sequence[Framed | None] | None = None,
         model: int | None = None,
+        checksum: str = "",
     ) -> None:
         from modelzoo.local.features import LocalFeatures, from_bytes
 
@@ -58,7 +60,7 @@ class CoatSet:
         self.encoded: NDArray[np.bool_] = np.zeros(len(self.features), bool)
         if vectors is not None:
             self.encoded = np.asarray(vectors.any(axis=1))
-        self.model = model
+        self.model, self.checksum = model, checksum
         self.trained = trained
         self.framed = framed if framed is not None else [None] * len(self.features)
         self._index: Any = None
@@ -71,7 +73,8 @@ class CoatSet:
         vectors = None
         if self.vectors is not None and other.vectors is not None:
             vectors = np.concatenate([self.vectors, other.vectors])
-        joined = CoatSet([None] * (len(self) + len(other)), vectors, trained=self.trained, model=self.model)
+        known: dict[str, Any] = {"trained": self.trained, "model": self.model, "checksum": self.checksum}
+        joined = CoatSet([None] * (len(self) + len(other)), vectors, **known)
         joined.features = [*self.features, *other.features]
         return joined
 
@@ -95,7 +98,7 @@ class CoatSet:
             keypoints_a=len(a),
             keypoints_b=len(b),
             similarity=similarity,
-            embedding_trained=self.trained,
+            embedding=self.checksum if self.trained else "",
             weight=found.weight,
         )
         alone = Evidence(found.inliers, found.matches, len(a), len(b), weight=found.weight)

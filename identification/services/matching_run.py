@@ -6,6 +6,7 @@ import logging
 import time
 from collections import defaultdict
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 from django.db import InterfaceError, OperationalError, transaction
@@ -83,8 +84,10 @@ def load_coats(
         ):
             vectors[position[detection_id]] = np.asarray(vector, np.float32)
     framed = _framed(detections) if scenery else None
-    trained = bool(model and model.trained)
-    return sides, CoatSet(stored, vectors, trained=trained, framed=framed, model=model.pk if model else None)
+    if model is None:
+        return sides, CoatSet(stored, None, trained=False, framed=framed)
+    known: dict[str, Any] = {"trained": model.trained, "model": model.pk, "checksum": model.checksum}
+    return sides, CoatSet(stored, vectors, framed=framed, **known)
 
 
 def _framed(detections: QuerySet[Detection]) -> list[Framed | None]:

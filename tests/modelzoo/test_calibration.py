@@ -2,10 +2,12 @@
 
 import math
 import random
+from dataclasses import replace
 
 import pytest
 
 from modelzoo.calibration import Calibration, Evidence, fit
+from modelzoo.shipped import shipped_model
 
 DEFAULT = Calibration.default()
 
@@ -39,13 +41,30 @@ def test_more_evidence_never_lowers_the_score():
     assert by_weight == sorted(by_weight)
 
 
-def test_similarity_counts_only_when_the_embedding_is_trained():
-    without = DEFAULT.score(evidence())
-    assert DEFAULT.score(evidence(similarity=0.99)) == without
-    assert DEFAULT.score(evidence(embedding_trained=True)) == without
-    high = DEFAULT.score(evidence(similarity=0.99, embedding_trained=True))
-    low = DEFAULT.score(evidence(similarity=-0.5, embedding_trained=True))
-    assert high > low
+def test_similarity_counts_only_under_the_weights_that_it_was_fitted_with():
+    fitted = replace(DEFAULT, fused_intercept=-6.0, fused_weight=4.0, similarity=5.0, embedding="a" * 64)
+    without = fitted.score(evidence())
+    assert fitted.score(evidence(similarity=0.99)) == without
+    assert fitted.score(evidence(similarity=0.99, embedding="b" * 64)) == without
+    assert fitted.score(evidence(embedding="a" * 64)) == without
+    high = fitted.score(evidence(similarity=0.99, embedding="a" * 64))
+    low = fitted.score(evidence(similarity=-0.5, embedding="a" * 64))
+    assert high - low == pytest.approx(5.0 * 1.49)
+    nobody = replace(fitted, embedding="")
+    assert nobody.score(evidence(similarity=0.99)) == without, "no name is no match"
+
+
+def test_more_evidence_never_lowers_the_score_with_a_similarity_either():
+    shipped = DEFAULT.embedding
+    scores = [DEFAULT.score(evidence(8, 40, weight=2.0, similarity=s / 10, embedding=shipped)) for s in range(-5, 10)]
+    assert scores == sorted(scores) and scores[-1] > scores[0]
+    by_weight = [DEFAULT.score(evidence(8, 40, weight=w / 10, similarity=0.1, embedding=shipped)) for w in range(30)]
+    assert by_weight == sorted(by_weight) and by_weight[-1] > by_weight[0]
+
+
+def test_the_shipped_coefficients_are_fitted_with_the_shipped_embedding():
+    assert DEFAULT.embedding == shipped_model().sha256
+    assert DEFAULT.similarity > 0 and DEFAULT.fused_weight > 0
 
 
 def test_an_unknown_weight_is_the_usual_one():
@@ -90,16 +109,16 @@ def drawn_pairs(truth: Calibration, n: int) -> tuple[list[Evidence], list[bool]]
         inliers = draw.randint(0, matches)
         pairs.append(
             evidence(inliers, matches, weight=inliers * draw.uniform(0.1, 0.4), similarity=draw.uniform(-1, 1),
-                     embedding_trained=True)
+                     embedding=truth.embedding)
         )  # fmt: skip
     return pairs, [draw.random() < truth.probability(pair) for pair in pairs]
 
 
 def test_fit_finds_the_probabilities_that_the_pairs_were_drawn_with():
-    truth = Calibration(-3.0, 1.4, 2.0, 0.2, 0.25, "truth")
+    truth = Calibration(0.0, 0.0, -3.4, 1.4, 2.0, "c" * 64, 0.25, "truth")
     pairs, same = drawn_pairs(truth, 6000)
     found = fit(pairs, same, DEFAULT, "found")
-    assert found.version == "found"
+    assert (found.version, found.embedding) == ("found", truth.embedding)
     worst = max(abs(found.probability(p) - truth.probability(p)) for p in pairs)
     assert worst < 0.06
     assert sum(map(found.probability, pairs)) == pytest.approx(sum(same), rel=0.001)
@@ -109,7 +128,8 @@ def test_fit_never_learns_that_more_evidence_is_worse():
     pairs = [evidence(i % 20, 20, weight=0.2 * (i % 20)) for i in range(200)]
     found = fit(pairs, [p.inliers < 10 for p in pairs], DEFAULT, "odd")
     assert found.weight == 0.0
-    assert found.similarity == DEFAULT.similarity
+    kept = {name: getattr(DEFAULT, name) for name in (*Calibration.FUSED, "embedding")}
+    assert {name: getattr(found, name) for name in kept} == kept, "nothing was said of similarities"
 
 
 def test_fit_of_perfectly_separable_pairs_stays_finite():
@@ -117,6 +137,21 @@ def test_fit_of_perfectly_separable_pairs_stays_finite():
     found = fit(pairs, [p.inliers > 20 for p in pairs], DEFAULT, "sharp")
     assert found.probability(pairs[-1]) > 0.9
     assert found.probability(pairs[0]) < 0.1
+
+
+def test_similarities_of_several_models_are_not_fitted_and_pairs_without_one_do_not_hinder():
+    pairs = [evidence(i % 20, 20, similarity=i / 100, embedding="a" * 64) for i in range(100)]
+    same = [i % 20 > 10 for i in range(100)]
+    assert (
+        fit([replace(pairs[0], embedding="b" * 64), *pairs[1:]], same, DEFAULT, "two").similarity == DEFAULT.similarity
+    )
+    whole = fit(pairs[1:], same[1:], DEFAULT, "whole")
+    with_gap = fit([replace(pairs[0], similarity=None), *pairs[1:]], same, DEFAULT, "gap")
+    fused = (*Calibration.FUSED, "embedding")
+    assert [getattr(with_gap, n) for n in fused] == [getattr(whole, n) for n in fused]
+    assert whole.embedding == "a" * 64 and with_gap.intercept != whole.intercept
+    few = [*pairs[:19], *(replace(p, similarity=None) for p in pairs[19:])]
+    assert fit(few, same, DEFAULT, "few").embedding == DEFAULT.embedding
 
 
 def test_too_few_pairs_or_pairs_of_one_kind_are_refused():
