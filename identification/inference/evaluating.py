@@ -32,13 +32,14 @@ _BASELINE_SEED = 20240801
 
 @dataclass(frozen=True)
 class Photo:
-    """A labelled photo. identity: its label in the truth. individual: the animal; the label without its flank."""
+    """identity: its label in the truth, unless not labelled. individual: the animal; the label without its flank."""
 
     key: str
     identity: str
     individual: str
     event: str | None
     picture: Path | None
+    labelled: bool = True
 
 
 @dataclass(frozen=True)
@@ -295,7 +296,9 @@ class _Survey:
 def _subject(photo: Photo, flank: str) -> Any:
     from modelzoo.evaluation import EvaluationPhoto
 
-    return EvaluationPhoto(photo.key, photo.identity, photo.individual, photo.event, flank, photo.picture)
+    return EvaluationPhoto(
+        photo.key, photo.identity, photo.individual, photo.event, flank, photo.picture, photo.labelled
+    )
 
 
 def _known(vectors: NDArray[np.float32]) -> NDArray[np.float64]:
@@ -306,7 +309,18 @@ def _known(vectors: NDArray[np.float32]) -> NDArray[np.float64]:
 
 
 def _of_model(model: EmbeddingModel) -> Callable[[list[Any]], Any]:
-    return lambda coats: engines.encode(model, coats)
+    """Raises UnfitModel for weights that are gone or were changed."""
+    from modelzoo.weights import WeightsError
+
+    from .model_files import UnfitModel
+
+    def embed(coats: list[Any]) -> Any:
+        try:
+            return engines.encode(model, coats)
+        except WeightsError as error:
+            raise UnfitModel(f"{model} cannot encode the mirrored coats: {error}") from None
+
+    return embed
 
 
 def _rows(embed: Callable[[list[Any]], Any], dimension: int, coats: Sequence[Any]) -> NDArray[np.float64]:

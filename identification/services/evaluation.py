@@ -14,7 +14,6 @@ from django.db.models import Avg
 
 from ..errors import SpotIDError
 from ..inference import engines
-from ..inference.comparison import CoatSet
 from ..inference.evaluating import Evaluation, Options, Photo, Stored, evaluate_survey, write_report
 from ..inference.ranking import rank_photos, report
 from ..matching.candidates import Side
@@ -59,7 +58,12 @@ def survey_evaluate(
     names: list[Hashable] = [labels.get(pk, pk) for pk in chosen]
     known = {labels[pk] for pk in chosen if pk in labels}
     model = None if coats.model is None else EmbeddingModel.objects.get(pk=coats.model)
-    found = _evaluation(chosen, labels, position, sides, coats, ranked, model, options, progress)
+    files = _files(sides)
+    photos = _photos(chosen, labels, {side.image: files[side.detection][0] for side in reversed(sides)})
+    stored = [
+        Stored(position[side.image], side.flank, *(_file(name) for name in files[side.detection])) for side in sides
+    ]
+    found = evaluate_survey(photos, stored, coats, ranked, model, options, progress)
     values = {
         "photos": len(chosen),
         "identities": len(known),
@@ -81,33 +85,13 @@ def survey_evaluate(
     return values
 
 
-def _evaluation(
-    chosen: Sequence[int],
-    labels: dict[int, str],
-    position: dict[int, int],
-    sides: Sequence[Side],
-    coats: CoatSet,
-    ranked: dict[str, Any],
-    model: EmbeddingModel | None,
-    options: Options,
-    progress: Progress | None,
-) -> Evaluation:
-    rows = {
-        pk: (path, event, thumbnail)
-        for pk, path, event, thumbnail in Image.objects.filter(pk__in=chosen).values_list(
-            "pk", "relative_path", "event_id", "thumbnail"
-        )
-    }
-    files = {
-        pk: (crop, edges, mask)
-        for pk, crop, edges, mask in Detection.objects.filter(pk__in=[side.detection for side in sides]).values_list(
-            "pk", "crop", "edges", "mask"
-        )
-    }
-    crops = {side.image: files[side.detection][0] for side in reversed(sides)}
+def _photos(chosen: Sequence[int], labels: dict[int, str], crops: dict[int, str]) -> list[Photo]:
+    """In the order of the ids. crops: one crop's file for each photo that has any."""
+    rows = Image.objects.filter(pk__in=chosen).values_list("pk", "relative_path", "event_id", "thumbnail")
+    facts = {pk: (path, event, thumbnail) for pk, path, event, thumbnail in rows}
     photos = []
     for pk in chosen:
-        path, event, thumbnail = rows[pk]
+        path, event, thumbnail = facts[pk]
         identity = labels.get(pk, f"without label ({pk})")
         photos.append(
             Photo(
@@ -117,12 +101,18 @@ def _evaluation(
                 individual=_FLANK.sub("", identity) or identity,
                 event=None if event is None else str(event),
                 picture=_file(crops.get(pk) or thumbnail),
+                labelled=pk in labels,
             )
         )
-    stored = [
-        Stored(position[side.image], side.flank, *(_file(name) for name in files[side.detection])) for side in sides
-    ]
-    return evaluate_survey(photos, stored, coats, ranked, model, options, progress)
+    return photos
+
+
+def _files(sides: Sequence[Side]) -> dict[int, tuple[str, str, str]]:
+    """Crop, edge map and mask of each detection, as stored."""
+    rows = Detection.objects.filter(pk__in=[side.detection for side in sides]).values_list(
+        "pk", "crop", "edges", "mask"
+    )
+    return {pk: (crop, edges, mask) for pk, crop, edges, mask in rows}
 
 
 def _file(name: str) -> Path | None:

@@ -43,23 +43,28 @@ def number(value: float) -> float | None:
 
 
 class Resampler:
-    """`resamples` draws of the individuals that own the photos.
+    """`resamples` draws of the known individuals that own the photos.
 
-    individuals: for each of n photos the number of its animal. The same seed and the same photos give the same draws.
+    individuals: for each of n photos the number of its animal; those from `known` on are never drawn (None: all are
+    known). The same seed and the same photos give the same draws.
     """
 
-    def __init__(self, individuals: NDArray[np.int64], *, seed: int, resamples: int) -> None:
+    def __init__(self, individuals: NDArray[np.int64], *, seed: int, resamples: int, known: int | None = None) -> None:
         if resamples < 0:
             raise ValueError("resamples is not negative")
         self.individuals = individuals
-        self.count = int(individuals.max()) + 1 if len(individuals) else 0
-        rng = np.random.default_rng(seed)
-        if self.count < 2 or not resamples:
-            # The only individual can be drawn in one way: that is no interval.
-            self.weights = np.zeros((0, self.count))
-        else:
-            even = np.full(self.count, 1 / self.count)
-            self.weights = rng.multinomial(self.count, even, size=resamples).astype(np.float64)
+        self.count = int(individuals.max(initial=-1)) + 1
+        self.known = self.count if known is None else known
+        # The only individual can be drawn in one way: that is no interval.
+        self.weights = np.zeros((resamples if self.known > 1 else 0, self.count))
+        if len(self.weights):
+            even = np.full(self.known, 1 / self.known)
+            self.weights[:, : self.known] = np.random.default_rng(seed).multinomial(self.known, even, size=resamples)
+
+    @property
+    def labelled(self) -> NDArray[np.bool_]:
+        """Of each photo, whether its individual is known."""
+        return np.asarray(self.individuals < self.known)
 
     def mean(self, values: Vector) -> Figure:
         """Mean over the photos that have a value; NaN marks those that have none."""

@@ -9,7 +9,7 @@ import numpy as np
 
 from .bootstrap import Figure, Resampler
 from .evaluate import DEFAULT_RESAMPLES, HONEST_FIRST, VARIANT_NAMES, EvaluationReport, Variant
-from .photos import codes
+from .photos import animals
 
 Advice = Literal["activate", "no measurable difference", "do not activate"]
 
@@ -62,10 +62,14 @@ def compare(
     difference", also with fewer than six individuals, which cannot tell a change from chance. Raises ValueError when
     the two were not measured on the same photos with the same labels.
     """
-    facts = [[(p.key, p.identity, p.individual, p.event, p.flank) for p in report.photos] for report in (old, new)]
+    facts = [
+        [(p.key, p.identity, p.individual, p.event, p.flank, p.labelled) for p in report.photos]
+        for report in (old, new)
+    ]
     if facts[0] != facts[1]:
         raise ValueError("the two models were not evaluated on the same photos with the same labels")
-    resampler = Resampler(codes([photo.individual for photo in old.photos]), seed=seed, resamples=resamples)
+    animal, known = animals(old.photos)
+    resampler = Resampler(animal, seed=seed, resamples=resamples, known=known)
     both = [v for v in HONEST_FIRST if old[v].known and new[v].known and old[v].queries]
     differences = {v: resampler.mean(new[v].per_query["dt5ap"] - old[v].per_query["dt5ap"]) for v in both}
     variant: Variant = both[0] if both else ("all", "as_seen")

@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 from . import scores as scoring
 from .bootstrap import Resampler
 from .pairs import Pair, telling_pairs
-from .photos import EvaluationPhoto, check_photos, codes
+from .photos import EvaluationPhoto, animals, check_photos
 from .table import Table, make_table
 
 Events = Literal["all", "other_events"]
@@ -58,11 +58,11 @@ class EvaluationReport:
 
     @property
     def identities(self) -> int:
-        return len({photo.identity for photo in self.photos})
+        return len({photo.identity for photo in self.photos if photo.labelled})
 
     @property
     def individuals(self) -> int:
-        return len({photo.individual for photo in self.photos})
+        return len({photo.individual for photo in self.photos if photo.labelled})
 
     def honest_variant(self) -> Variant:
         """The strictest variant of which something is known (all photos, as seen, when there is no query at all)."""
@@ -158,7 +158,8 @@ def evaluate_matrices(
         "as_seen": shown,
         "normalised": None if normalised is None else _square(normalised, photos),
     }
-    resampler = Resampler(codes([photo.individual for photo in photos]), seed=seed, resamples=resamples)
+    individuals, known = animals(photos)
+    resampler = Resampler(individuals, seed=seed, resamples=resamples, known=known)
     everybody = scoring.everybody(photos)
     galleries: dict[Events, NDArray[np.bool_] | str] = {
         "all": everybody,
@@ -198,7 +199,7 @@ def _square(scores: ArrayLike, photos: Sequence[EvaluationPhoto]) -> NDArray[np.
 def _remarks(events: Events, photos: Sequence[EvaluationPhoto]) -> str:
     """What a reader of the table must know, in sentences."""
     found = []
-    individuals = len({photo.individual for photo in photos})
+    individuals = animals(photos)[1]
     if individuals < FEW_INDIVIDUALS:
         found.append(f"Only {individuals} individual{'s' * (individuals != 1)}: the intervals say little.")
     if events == "other_events":
@@ -207,4 +208,7 @@ def _remarks(events: Events, photos: Sequence[EvaluationPhoto]) -> str:
             found.append(f"The event is known of {len(known)} of {len(photos)} photos; the others are left out.")
         if len(set(known)) == len(known):
             found.append("No two photos share an event.")
+    nobody = sum(not photo.labelled for photo in photos)
+    if nobody:
+        found.append(f"{nobody} of them without label are nobody's match.")
     return " ".join(found)

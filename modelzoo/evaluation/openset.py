@@ -4,8 +4,8 @@ Leave-one-individual-out, every photo in two roles:
 
 - *known case*: a photo with another photo of its identity in its gallery. Its score is the best similarity to any photo
   of the gallery (whether right or wrong: what is asked is only whether the animal has been seen before).
-- *new case*: every photo, singletons too, after all photos of its individual (both flanks) are taken out of the
-  gallery. Its score is the best similarity to what is left; without anything left it is no case.
+- *new case*: every labelled photo, singletons too, after all photos of its individual (both flanks) are taken out of
+  the gallery. Its score is the best similarity to what is left; without anything left it is no case.
 
 A photo that can be compared with nothing scores −∞: it is taken for new.
 
@@ -44,12 +44,11 @@ def open_set(
     scores: NDArray[np.float64],
     gallery: NDArray[np.bool_],
     identities: NDArray[np.int64],
-    individuals: NDArray[np.int64],
     resampler: Resampler,
 ) -> OpenSet:
     """scores, gallery: n×n, row by query; gallery says which photos a query is compared with. See the module."""
     same = identities[:, None] == identities[None, :]
-    others = gallery & (individuals[:, None] != individuals[None, :])
+    others = _others(gallery, resampler)
     known_rows = np.flatnonzero((gallery & same).any(axis=1))
     new_rows = np.flatnonzero(others.any(axis=1))
     known = _best(scores[known_rows], gallery[known_rows])
@@ -64,11 +63,17 @@ def open_set(
     return OpenSet(auroc, false_new, ranks.threshold(), len(known), len(new), ranks.roc())
 
 
-def chance(gallery: NDArray[np.bool_], identities: NDArray[np.int64], individuals: NDArray[np.int64]) -> float:
+def _others(gallery: NDArray[np.bool_], resampler: Resampler) -> NDArray[np.bool_]:
+    """The gallery of each new case; empty for a photo that is none."""
+    individuals = resampler.individuals
+    return gallery & (individuals[:, None] != individuals[None, :]) & resampler.labelled[:, None]
+
+
+def chance(gallery: NDArray[np.bool_], identities: NDArray[np.int64], resampler: Resampler) -> float:
     """AUROC of independent random scores: the best of g and h of them is among the g with probability g/(g + h)."""
     same = identities[:, None] == identities[None, :]
     known = gallery[(gallery & same).any(axis=1)].sum(axis=1)
-    new = (gallery & (individuals[:, None] != individuals[None, :])).sum(axis=1)
+    new = _others(gallery, resampler).sum(axis=1)
     (g, g_count), (h, h_count) = np.unique(known, return_counts=True), np.unique(new[new > 0], return_counts=True)
     if not len(g) or not len(h):
         return float("nan")

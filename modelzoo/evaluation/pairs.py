@@ -42,7 +42,7 @@ def telling_pairs(
         first = int(usable.argmax())
         if identities[first] == identities[i]:
             right.append(Pair(i, first, float(usable[first]), 1))
-        elif individuals[first] != individuals[i]:
+        elif individuals[first] != individuals[i] and photos[i].labelled and photos[first].labelled:
             wrong.append(Pair(i, first, float(usable[first]), 1))
         own = np.where(identities == identities[i], usable, -np.inf)
         best = int(own.argmax())

@@ -28,7 +28,8 @@ class EvaluationPhoto:
 
     key: unique in its evaluation. identity: what a hit must agree in, one flank of one animal. individual: the animal;
     the unit that the bootstrap draws. event: photos of one event are near-duplicates; None where it is not known.
-    flank: left, right or unknown. crop: the picture for reports.
+    flank: left, right or unknown. crop: the picture for reports. labelled: False where nobody knows who it is: such a
+    photo stands in everybody's ranking as nobody's match, and says nothing of known and new animals.
     """
 
     key: str
@@ -37,6 +38,7 @@ class EvaluationPhoto:
     event: str | None = None
     flank: str = "unknown"
     crop: Path | None = None
+    labelled: bool = True
 
     def __post_init__(self) -> None:
         if self.flank not in FLANKS:
@@ -62,6 +64,16 @@ def codes(labels: Sequence[Hashable]) -> NDArray[np.int64]:
     numbers: dict[Hashable, int] = {}
     found = [-1 if label is None else numbers.setdefault(label, len(numbers)) for label in labels]
     return np.array(found, np.int64)
+
+
+def animals(photos: Sequence[EvaluationPhoto]) -> tuple[NDArray[np.int64], int]:
+    """A number for the individual of each photo, and how many are known: 0 … known − 1. Beyond, each photo that is not
+    labelled is one of its own."""
+    found = codes([photo.individual if photo.labelled else None for photo in photos])
+    known = int(found.max(initial=-1)) + 1
+    nobody = found < 0
+    found[nobody] = known + np.arange(int(nobody.sum()))
+    return found, known
 
 
 def events_from_names(names: Sequence[str], *, minutes: int = 30) -> list[str | None]:

@@ -123,7 +123,7 @@ def make_table(
     if cosine:
         found, angles = _distances(scores, gallery, identities, resampler)
         figures |= found
-    opened = open_set(scores, gallery, identities, resampler.individuals, resampler)
+    opened = open_set(scores, gallery, identities, resampler)
     figures |= {"auroc": opened.auroc, "false_new": opened.false_new}
     queries = ~np.isnan(per_query["ap"])
     return Table(
@@ -138,7 +138,7 @@ def make_table(
         cmc=tuple(_mean(hits[:, k]) for k in range(min(CMC_DEPTH, max(len(photos) - 1, K_MAX)))),
         chance={
             **_chance(gallery, identities),
-            "auroc": chance_of_open_set(gallery, identities, resampler.individuals),
+            "auroc": chance_of_open_set(gallery, identities, resampler),
         },
         angles=angles,
         open_set=opened,

@@ -162,6 +162,7 @@ def test_what_is_missing_of_a_survey_makes_figures_poorer_and_no_error(survey: S
     page = tmp_path / "evaluation.html"
     found = evaluate(tmp_path, "--report", str(page))
     assert (found["photos"], found["without_label"], found["without_detection"]) == (10, 1, 1)
+    assert found["evaluation"]["embedding"]["identities"] == 3
     tables = found["evaluation"]["embedding"]["tables"]
     assert "known of 8 of 10 photos" in tables["other_events"]["as_seen"]["reason"]
     assert tables["all"]["as_seen"]["queries"] == 9

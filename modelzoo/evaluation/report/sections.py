@@ -21,7 +21,7 @@ Reports = Mapping[str, EvaluationReport]
 def facts(about: Mapping[str, str], subject: EvaluationReport) -> str:
     photos = subject.photos
     counts: dict[str, int] = {}
-    for photo in photos:
+    for photo in filter(lambda photo: photo.labelled, photos):
         counts[photo.identity] = counts.get(photo.identity, 0) + 1
     lone = sum(count == 1 for count in counts.values())
     events = sum(photo.event is not None for photo in photos)

@@ -78,7 +78,7 @@ class Case:
         found = []
         for i, photo in enumerate(self.photos):
             others = [j for j in self.gallery(i) if self.photos[j].individual != photo.individual]
-            if others:
+            if others and photo.labelled:
                 found.append(self.best(i, others))
         return found
 

@@ -77,6 +77,13 @@ def test_individuals_are_drawn_and_not_photos() -> None:
     assert (figure.low, figure.high) == pytest.approx(tuple(expected), abs=0.001)
 
 
+def test_individuals_that_are_not_known_are_never_drawn() -> None:
+    values = np.array([0.0, 1.0, 0.0, 1.0, np.nan, np.nan])
+    alone = Resampler(np.arange(4), seed=2, resamples=300).mean(values[:4])
+    beside = Resampler(np.arange(6), seed=2, resamples=300, known=4).mean(values)
+    assert alone == beside
+
+
 def test_no_interval_of_one_individual_or_without_resamples() -> None:
     for individuals, resamples in ((np.zeros(5, np.int64), 100), (np.arange(5), 0), (np.zeros(0, np.int64), 100)):
         figure = Resampler(individuals, seed=0, resamples=resamples).mean(np.ones(len(individuals)))

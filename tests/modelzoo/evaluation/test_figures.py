@@ -16,14 +16,17 @@ NAN = float("nan")
 
 
 def herd(rng: np.random.Generator, photos: int = 40, animals: int = 9) -> list[EvaluationPhoto]:
-    """Animals with one or two flanks, some photos of unknown event, some of unknown flank, one singleton at least."""
+    """Animals with one or two flanks, a singleton; some photos without event, without flank, without label."""
     found = [EvaluationPhoto("alone", "lone_left", "lone", "e0", "left")]
     for index in range(photos - 1):
         animal = int(rng.integers(animals))
         side = "left" if rng.random() < 0.4 else "right"
         event = None if rng.random() < 0.15 else f"e{rng.integers(6)}"
         flank = "unknown" if rng.random() < 0.2 else side
-        found.append(EvaluationPhoto(f"p{index}", f"{animal}_{side}", str(animal), event, flank))
+        if rng.random() < 0.1:
+            found.append(EvaluationPhoto(f"p{index}", f"? {index}", f"? {index}", event, flank, labelled=False))
+        else:
+            found.append(EvaluationPhoto(f"p{index}", f"{animal}_{side}", str(animal), event, flank))
     return found
 
 
@@ -109,11 +112,11 @@ def test_scores_that_are_missing_come_last_and_a_photo_without_any_is_taken_for_
     photos = herd(rng, photos=25)
     scores = rng.normal(size=(25, 25))
     scores[rng.random((25, 25)) < 0.3] = NAN
-    scores[3] = NAN
+    scores[Case(photos, lambda i, j: 0.0, False).queries()[0]] = NAN
     table = evaluate_scores(scores, photos, resamples=0)["all", "as_seen"]
     case = Case(photos, lambda i, j: None if np.isnan(scores[i, j]) else float(scores[i, j]), False)
     queries = case.queries()
-    assert 3 in queries
+    assert np.isnan(scores[queries[0]]).all()
     assert table["dt5ap"].value == pytest.approx(mean([case.dtkap(i, 5) for i in queries]))
     assert table["map"].value == pytest.approx(mean([case.ap(i) for i in queries]))
     assert table["auroc"].value == pytest.approx(case.auroc())
@@ -170,6 +173,19 @@ def test_a_singleton_stands_in_everybodys_ranking_asks_nothing_and_counts_as_new
     # Known 5 and 1; new: a's photos against b 5 and 0, b's photo 5.
     assert table["auroc"].value == pytest.approx((0.5 + 1 + 0.5 + 0 + 1 + 0) / 6)
     assert table["false_new"].value == 1.0
+
+
+def test_a_photo_without_label_is_nobodys_match_and_neither_known_nor_new() -> None:
+    scores = np.array([[0, 1, 5], [1, 0, 0], [5, 0, 0]], float)
+    names = ["a", "a", "?"]
+    photos = [EvaluationPhoto(str(i), name, name, labelled=name != "?") for i, name in enumerate(names)]
+    report = evaluate_scores(scores, photos, resamples=20)
+    table = report["all", "as_seen"]
+    assert (report.identities, report.individuals, table.queries, table.photos) == (1, 1, 2, 3)
+    assert table["t1"].value == 0.5 and np.isnan(table["t1"].low)
+    assert table.open_set is not None and (table.open_set.known_cases, table.open_set.new_cases) == (2, 2)
+    assert "1 of them without label" in table.reason
+    assert report.pairs["wrong"] == ()
 
 
 def test_the_other_flank_of_the_same_animal_is_no_hit_and_not_among_the_new() -> None:
