@@ -72,7 +72,7 @@ class Aside(threading.Thread):
             connection.close()
 
     def result(self) -> Any:
-        self.join(30)
+        self.join(120)
         assert not self.is_alive()
         if self.error is not None:
             raise self.error
@@ -96,7 +96,7 @@ def waiting_for_a_lock() -> bool:
         return cursor.fetchone()[0] > 0
 
 
-def wait_until(condition: Callable[[], bool], seconds: float = 20) -> None:
+def wait_until(condition: Callable[[], bool], seconds: float = 60) -> None:
     end = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < end
@@ -314,13 +314,13 @@ def test_a_worker_that_is_killed_while_it_encodes_is_replaced_by_the_next(enviro
         give_vector(make_sighting(survey, coat=number), tiny_model)
     activation = model_activate(model=new, acting_user=None)
     first = worker(activation.pk)
-    wait_until(lambda: 2 <= Embedding.objects.filter(model=new).count() < 6, 60)
+    wait_until(lambda: 2 <= Embedding.objects.filter(model=new).count() < 6, 240)
     os.kill(first.pid, signal.SIGKILL)
     first.wait()
     kept = set(Embedding.objects.filter(model=new).values_list("pk", flat=True))
     assert 2 <= len(kept) < 6 and serving() == "tiny"
     assert activation_expire() == 1
-    assert worker(activation.pk).wait(60) == 0
+    assert worker(activation.pk).wait(240) == 0
     activation.refresh_from_db()
     assert (activation.state, serving()) == ("done", "new")
     assert kept < set(Embedding.objects.filter(model=new).values_list("pk", flat=True))

@@ -393,57 +393,6 @@ def test_a_box_that_is_redrawn_while_it_is_encoded_keeps_no_vector_of_its_old_cr
     assert encoded_under(new) == {coat.pk for coat in coats[1:]}, "its photo is processed again, under the new model"
 
 
-def test_going_back_is_immediate_and_fills_what_is_missing_afterwards(coats, old, new) -> None:
-    from identification.services.matching_run import load_coats
-
-    activate(new)
-    late = make_sighting(coats[0].image.survey, coat=7)
-    give_vector(late, new)
-    Survey.objects.update(matching_state="done")
-    activation = model_rollback(acting_user=None)
-    assert (serving(), activation.state, activation.filling) == ("tiny", "pending", True)
-    sides, loaded = load_coats(late.image.survey.population)
-    position = {side.detection: index for index, side in enumerate(sides)}
-    assert loaded.similarity(position[late.pk], position[coats[0].pk]) is None
-    assert loaded.similarity(position[coats[1].pk], position[coats[0].pk]) is not None
-    assert loaded.compare(position[late.pk], position[coats[0].pk]).similarity is None
-    activation_run(activation_id=activation.pk)
-    activation.refresh_from_db()
-    assert (activation.state, serving()) == ("done", "tiny")
-    assert late.pk in encoded_under(old)
-    assert AuditEntry.objects.filter(action="model.rollback", object_id=old.pk).exists()
-
-
-def test_going_back_goes_back_step_by_step_and_never_forward(coats, new, offline) -> None:
-    with pytest.raises(SpotIDError, match="nothing to go back to"):
-        model_rollback(acting_user=None)
-    activate(new)
-    activate(make_model(offline, "third", 3))
-    model_rollback(acting_user=None)
-    assert serving() == "new"
-    model_rollback(acting_user=None)
-    assert serving() == "tiny"
-    with pytest.raises(SpotIDError, match="nothing to go back to"):
-        model_rollback(acting_user=None)
-
-
-def test_going_back_cancels_what_was_on_its_way(coats, new, offline) -> None:
-    activate(new)
-    open_one = model_activate(model=make_model(offline, "third", 3), acting_user=None)
-    model_rollback(acting_user=None)
-    open_one.refresh_from_db()
-    assert (open_one.state, serving()) == ("cancelled", "tiny")
-    assert not activation_run(activation_id=open_one.pk)
-
-
-def test_going_back_to_a_model_whose_file_is_gone_is_refused(coats, new, offline) -> None:
-    activate(new)
-    (Path(offline.SPOTID_WEIGHTS_DIR) / "tiny.safetensors").unlink()
-    with pytest.raises(SpotIDError, match="not in the weights folder"):
-        model_rollback(acting_user=None)
-    assert serving() == "new"
-
-
 def test_retiring_is_for_models_that_do_not_serve(coats, old, new) -> None:
     with pytest.raises(SpotIDError, match="is active"):
         model_retire(model=old, acting_user=None)
