@@ -27,8 +27,3 @@ class ArcFace(WithPrototypes, ArcFaceLoss):  # type: ignore[misc]
         generator: torch.Generator | None = None,
     ) -> None:
         super().__init__(classes, dimension, math.degrees(margin), scale, train_prototypes, generator)
-
-    def get_angles(self, cosine_of_target_classes: torch.Tensor) -> torch.Tensor:
-        """θ in radians, kept a hair from 0 and π, where the slope of the arc cosine is infinite."""
-        edge = 1.0 - 4 * torch.finfo(cosine_of_target_classes.dtype).eps
-        return torch.acos(cosine_of_target_classes.clamp(-edge, edge))

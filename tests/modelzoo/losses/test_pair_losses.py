@@ -153,10 +153,14 @@ def test_a_batch_without_pairs_costs_nothing():
 
 
 @pytest.mark.parametrize("loss", [Triplet(), Contrastive()])
-def test_autocast_is_left_for_distances(loss):
+def test_distances_of_half_precision_embeddings_are_computed_in_float32(loss):
     rows, labels = (torch.randn(8, 16) * 4).bfloat16(), torch.tensor(LABELS)
+    torch.manual_seed(6)
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        assert loss(rows, labels).dtype == torch.float32
+        value = loss(rows, labels)
+    torch.manual_seed(6)
+    assert value.dtype == torch.float32
+    assert value.item() == pytest.approx(loss(rows.double(), labels).item(), rel=1e-5)
     assert loss.prototypes is None
 
 

@@ -114,17 +114,20 @@ def test_prototypes_are_about_as_long_as_embeddings_and_drawn_with_the_generator
 @pytest.mark.parametrize("name", NAMES)
 def test_autocast_leaves_prototypes_and_loss_in_float32(name):
     loss = make_loss(name, 3, 8)
-    rows, labels = torch.randn(4, 8), torch.tensor([0, 1, 2, 0])
+    rows, labels = torch.randn(4, 8).bfloat16(), [0, 1, 2, 0]
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        value = loss(rows.bfloat16(), labels)
+        value = loss(rows, torch.tensor(labels))
     assert value.dtype == loss.prototypes.dtype == torch.float32
-    assert value.item() == pytest.approx(loss(rows.bfloat16().float(), labels).item(), rel=1e-6)
+    as_numbers = rows.double().numpy(), loss.prototypes.detach().double().numpy()
+    assert value.item() == pytest.approx(oracle(name, *as_numbers, labels, USUAL_MARGIN[name], 64.0), rel=1e-4)
 
 
 @pytest.mark.parametrize("sign", [1.0, -1.0])
 def test_arcface_has_a_gradient_on_the_prototype_itself(sign):
-    loss = ArcFace(2, 3)
-    rows = (sign * 2.0 * loss.prototypes.detach().t()).requires_grad_()
+    """And opposite to it: a cosine of exactly 1 or −1."""
+    loss = ArcFace(2, 2)
+    loss.prototypes.data = torch.eye(2)
+    rows = torch.diag(torch.tensor([sign, sign])).requires_grad_()
     loss(rows, torch.tensor([0, 1])).backward()
     assert torch.isfinite(rows.grad).all()
     assert torch.isfinite(loss.prototypes.grad).all()
