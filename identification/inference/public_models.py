@@ -48,11 +48,18 @@ def fetched(name: str, progress: Progress | None = None) -> Iterator[tuple[Path,
     Raises UnfitModel: unknown, not to be had (the message says what to put where), or other than published.
     """
     from modelzoo.public_weights import PUBLIC, starting_point
-    from modelzoo.weights import WeightsError, fetch
+    from modelzoo.weights import WeightsError, fetch, installed
 
     if name not in PUBLIC:
         raise UnfitModel(f"{name!r} is unknown; there are {', '.join(PUBLIC)}.")
     model, folder = PUBLIC[name], Path(settings.SPOTID_WEIGHTS_DIR)
+    if settings.SPOTID_OFFLINE and installed(model.source, folder) is None:
+        source = model.source
+        raise UnfitModel(
+            f"SpotID is set to stay offline (SPOTID_OFFLINE). Get {source.url} on another computer, put it into "
+            f"{folder} as {source.filename}, register it with "
+            f"`weights register {folder / source.filename}`, and fetch again."
+        )
     try:
         file = fetch(model.source, folder, progress=progress, timeout=20)
         with tempfile.TemporaryDirectory(prefix=".fetch-", dir=folder) as work:

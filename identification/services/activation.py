@@ -13,7 +13,6 @@ from dataclasses import dataclass
 
 from django.conf import settings
 from django.db import IntegrityError, connection, transaction
-from django.db.models import F
 from django.db.models.functions import Now
 
 from ..errors import SpotIDError
@@ -209,10 +208,12 @@ def model_switch(*, claim: ActivationClaim) -> bool:
         # A rollback serves already; what was filled in since makes its candidates out of date.
         _serve(activation.model)
         previous = activation.previous if activation.filling else left
+        total = encodable().count()
         ModelActivation.objects.filter(pk=activation.pk).update(
             state=State.DONE,
             previous=previous,
-            done=F("total"),
+            total=total,
+            done=total,
             lease_until=None,
             worker="",
             error="",

@@ -38,6 +38,8 @@ SLICE_SECONDS = 120.0
 # Where more than this share of all coats cannot be encoded, the model or the media folder is at fault, not the coats.
 FAILURES_BORNE = 0.5
 _FAILURES_ALWAYS_BORNE = 3
+# Counting takes longer than encoding a batch where there are hundreds of thousands of coats.
+_RECOUNT_SECONDS = 15.0
 
 _NOW = """
 SELECT id, x1, y1, x2, y2, crop FROM identification_detection WHERE id = ANY(%s) ORDER BY id FOR KEY SHARE
@@ -110,13 +112,15 @@ class _Run:
         # A coat that killed its worker in a batch is met again alone, and the last attempt leaves it out. Where an
         # error was written down nobody died.
         self.size = BATCH if claim.attempts <= 1 else 1
+        self.total = self.done = 0
+        self.counted = -_RECOUNT_SECONDS
         self.suspect = claim.attempts >= settings.SPOTID_MAX_ATTEMPTS and not activation.error
 
     def go(self) -> None:
         verify_weights(self.model)
         engines.create_vector_index(self.model)
         last = 0
-        self._tell(stored=False)
+        self._tell()
         while True:
             if stopping_asked() or (self.ends is not None and time.monotonic() > self.ends):
                 activation_release(claim=self.claim)
@@ -196,16 +200,21 @@ class _Run:
                 ],
                 ignore_conflicts=True,
             )
-            self._tell(stored=True)
+            self._tell(len(cuts))
         if bad:
             _check_failures(self.model)
 
-    def _tell(self, *, stored: bool) -> None:
-        total = encodable().count()
-        done = total - without_vector(self.model).count()
-        activation_renew(claim=self.claim, total=total, done=done, stored=stored)
+    def _tell(self, stored: int = 0) -> None:
+        """Renew the lease and tell how far it is: counted now and then, and between with what was stored since."""
+        self.done = min(self.total, self.done + stored)
+        now = time.perf_counter()
+        if now - self.counted >= _RECOUNT_SECONDS:
+            self.counted = now
+            self.total = encodable().count()
+            self.done = self.total - without_vector(self.model).count()
+        activation_renew(claim=self.claim, total=self.total, done=self.done, stored=bool(stored))
         if self.progress is not None:
-            self.progress(done, total, "")
+            self.progress(self.done, self.total, "")
 
 
 def _unchanged(cuts: Sequence[Cut]) -> set[int]:

@@ -225,6 +225,15 @@ def test_a_fetched_network_becomes_a_candidate(offline, tmp_path, monkeypatch) -
     assert not list(folder.glob(".fetch-*"))
 
 
+def test_offline_it_says_what_to_get_where_and_where_to_put_it(offline) -> None:
+    folder = str(offline.SPOTID_WEIGHTS_DIR)
+    with pytest.raises(CommandError) as refused:
+        models("fetch", "resnet18.a1_in1k")
+    said = str(refused.value)
+    assert "https://huggingface.co/timm/resnet18.a1_in1k/resolve/main/model.safetensors" in said
+    assert f"{folder} as resnet18.a1_in1k.safetensors" in said and "weights register" in said
+
+
 def test_only_administrators_register_models(file) -> None:
     from identification.errors import SpotIDError
 
