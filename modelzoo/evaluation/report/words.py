@@ -13,7 +13,8 @@ SHORT = {
 }
 TERMS = {
     "Query and gallery": "Every photo asks once: the others are ranked by how alike they are. A photo whose animal has "
-    "no other photo asks nothing, but stands in everybody's list. Left and right side of an animal are two identities.",
+    "no other photo asks nothing, but stands in everybody's list. Left and right side of an animal are two identities "
+    "where the labels tell them apart.",
     "TkRMD": "The share of queries with at least one right photo among the first k; over all k this is the CMC curve.",
     "DTkAP": "For each query the mean of the precision at ranks 1, 2, … up to k or to the number of right photos, if "
     "that is less. A lone hit at rank 4 of 5 gives (1/4 + 1/5)/5 = 0.09.",
