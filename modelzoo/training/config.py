@@ -78,7 +78,8 @@ class TrainConfig:
 
     margin: None becomes the loss's own, as its paper has it (0.28 for the adaptive one).
     batch_size: images per optimiser step; accumulation: into how many parts a batch is cut to save memory.
-    patience: epochs without a better DTkAP on the validation individuals before training stops; 0 never stops early.
+    patience: epochs without a DTkAP on the validation individuals that is better than that of all other epochs (the
+    start apart) before training stops; 0 never stops early.
     crop_share: the most that is cut off each side. split shares: of the individuals, together 1.
     checkpoint_steps: steps between checkpoints within an epoch; 0 writes one at the end of each epoch only.
     cache_mb: prepared pictures are kept in memory when all of them fit, else read again each time.

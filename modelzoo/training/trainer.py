@@ -238,8 +238,9 @@ class _Run:
         return self.run_dir / f"best-{self.best_epoch:05d}.safetensors"
 
     def _patience_is_spent(self) -> bool:
-        patience = self.config.patience
-        return bool(patience) and self.epoch - 1 - self.best_epoch >= patience
+        """The start does not count here: an untrained network may rank well what it has no time to beat at once."""
+        patience, trained = self.config.patience, [row["dtkap"] for row in self.history[1:]]
+        return bool(patience and trained) and len(trained) - 1 - trained.index(max(trained)) >= patience
 
     def _read(self, photos: Sequence[TrainingPhoto], what: str) -> CoatDataset:
         def tell(done: int, total: int) -> None:
