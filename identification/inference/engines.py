@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from django.conf import settings
-from django.db import IntegrityError, connection, transaction
+from django.db import IntegrityError, OperationalError, connection, transaction
 
 from ..models import DetectionSource, EmbeddingModel
 
@@ -28,6 +28,8 @@ logger = logging.getLogger(__name__)
 Corners = tuple[float, float, float, float]
 
 _RETRY_DOWNLOAD_SECONDS = 3600
+# Of PostgreSQL's appendix A.
+_LOCK_NOT_AVAILABLE = "55P03"
 _UNTRAINED = "tf_efficientnetv2_b2-untrained"
 _lock = threading.RLock()
 _given_up: dict[str, tuple[float, str]] = {}
@@ -297,29 +299,50 @@ def _register(shipped: ShippedModel, state: str) -> EmbeddingModel:
 def create_vector_index(model: EmbeddingModel) -> None:
     """A partial HNSW index over the model's vectors only, made without holding up who stores vectors.
 
-    pgvector indexes `vector` up to 2 000 dimensions and `halfvec` up to 4 000; longer ones are searched exactly.
+    pgvector indexes `vector` up to 2 000 dimensions and `halfvec` up to 4 000; longer ones are searched exactly, and so
+    is a model whose index cannot be made now, because a backup or another long transaction would have to be waited for.
     """
     kind, operators = ("vector", "vector_cosine_ops") if model.dimension <= 2000 else ("halfvec", "halfvec_cosine_ops")
     if model.dimension > 4000:
         return
-    name = f"embedding_hnsw_model_{model.pk:d}"
-    concurrently = "" if connection.in_atomic_block else "CONCURRENTLY"
+    name = _index_name(model)
+    create = (
+        f"IF NOT EXISTS {name} ON identification_embedding "
+        f"USING hnsw ((vector::{kind}({model.dimension:d})) {operators}) WHERE model_id = {model.pk:d}"
+    )
     with connection.cursor() as cursor:
         cursor.execute("SELECT indisvalid FROM pg_index WHERE indexrelid = to_regclass(%s)", [name])
         row = cursor.fetchone()
         if row is not None and row[0]:
             return
-        if row is not None:
-            # Left by a process that was killed while it made it.
-            cursor.execute(f"DROP INDEX {concurrently} IF EXISTS {name}")
         if connection.in_atomic_block:
             cursor.execute("SET CONSTRAINTS ALL IMMEDIATE")
-        cursor.execute(
-            f"CREATE INDEX {concurrently} IF NOT EXISTS {name} ON identification_embedding "
-            f"USING hnsw ((vector::{kind}({model.dimension:d})) {operators}) WHERE model_id = {model.pk:d}"
-        )
-        if connection.in_atomic_block:
+            cursor.execute(f"CREATE INDEX {create}")
             cursor.execute("SET CONSTRAINTS ALL DEFERRED")
+            return
+        try:
+            cursor.execute("SET lock_timeout = '30s'")
+            if row is not None:
+                # Left by a process that was killed, or gave up, while it made it.
+                cursor.execute(f"DROP INDEX CONCURRENTLY IF EXISTS {name}")
+            cursor.execute(f"CREATE INDEX CONCURRENTLY {create}")
+        except OperationalError as error:
+            if getattr(error.__cause__, "sqlstate", None) != _LOCK_NOT_AVAILABLE:
+                raise
+            logger.warning("the index of %s is not made now: %s", model, str(error).strip())
+        finally:
+            if connection.is_usable():
+                cursor.execute("RESET lock_timeout")
+
+
+def drop_vector_index(model: EmbeddingModel) -> None:
+    """Drop the model's index. Raises OperationalError while somebody uses it for too long."""
+    with connection.cursor() as cursor:
+        cursor.execute(f"DROP INDEX IF EXISTS {_index_name(model)}")
+
+
+def _index_name(model: EmbeddingModel) -> str:
+    return f"embedding_hnsw_model_{model.pk:d}"
 
 
 @lru_cache(maxsize=2)

@@ -14,7 +14,8 @@ from django.db import IntegrityError, transaction
 
 from .. import permissions
 from ..errors import SpotIDError
-from ..models import EmbeddingModel, ModelActivation, User
+from ..models import Embedding, EmbeddingModel, EncodingFailure, ModelActivation, User
+from ..selectors.models import model_before
 from .audit import audit_record
 
 Probe = Callable[[Path, Mapping[str, Any]], None]
@@ -190,3 +191,27 @@ def model_retire(*, model: EmbeddingModel, acting_user: User | None) -> Embeddin
         after={"state": model.state},
     )
     return model
+
+
+@transaction.atomic
+def model_forget_vectors(*, model: EmbeddingModel, acting_user: User | None) -> int:
+    """Delete the vectors of a model that is out of use, to have the room back; returns how many. Its file stays.
+
+    Raises SpotIDError for the active model, for the one that a rollback goes back to, and for one on its way into use.
+    """
+    from ..inference.engines import drop_vector_index
+
+    administrators_only(acting_user)
+    model = EmbeddingModel.objects.select_for_update().get(pk=model.pk)
+    active = EmbeddingModel.objects.filter(state=EmbeddingModel.State.ACTIVE).first()
+    if active == model:
+        raise SpotIDError(f"{model} is active; its vectors are needed.")
+    if active is not None and model_before(active) == model:
+        raise SpotIDError(f"{model} served before {active}; its vectors make going back immediate.")
+    if ModelActivation.objects.filter(model=model, state__in=ModelActivation.OPEN).exists():
+        raise SpotIDError(f"{model} is being activated. Cancel that first.")
+    EncodingFailure.objects.filter(model=model).delete()
+    count, _ = Embedding.objects.filter(model=model).delete()
+    drop_vector_index(model)
+    audit_record(acting_user=acting_user, action="model.forget_vectors", target=model, after={"vectors": count})
+    return count

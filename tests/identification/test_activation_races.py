@@ -267,6 +267,55 @@ def test_two_workers_at_one_activation_encode_once(survey, new, monkeypatch) -> 
     assert counted == [4] and serving() == "new"
 
 
+def test_an_index_that_a_backup_holds_up_is_made_later_and_holds_nothing_up(survey, new, monkeypatch) -> None:
+    def indexes() -> list[tuple[str, bool]]:
+        with connection.cursor() as cursor:
+            cursor.execute(
+                "SELECT c.relname, i.indisvalid FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid "
+                "WHERE c.relname = %s",
+                [f"embedding_hnsw_model_{new.pk}"],
+            )
+            return cursor.fetchall()
+
+    ready, over = threading.Event(), threading.Event()
+
+    def backup() -> None:
+        with transaction.atomic():
+            Embedding.objects.count()
+            with connection.cursor() as cursor:
+                cursor.execute("LOCK TABLE identification_embedding IN SHARE UPDATE EXCLUSIVE MODE")
+            ready.set()
+            over.wait(60)
+
+    holding = started(backup)
+    ready.wait(30)
+    real = engines.connection.cursor
+
+    class Impatient:
+        """The same cursor, which waits a tenth of a second instead of thirty."""
+
+        def __init__(self) -> None:
+            self.cursor = real()
+
+        def __enter__(self) -> Any:
+            inner = self.cursor.__enter__()
+            execute = inner.execute
+            inner.execute = lambda said, *more: execute(said.replace("'30s'", "'100ms'"), *more)
+            return inner
+
+        def __exit__(self, *error: Any) -> None:
+            self.cursor.__exit__(*error)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(engines.connection, "cursor", Impatient)
+        engines.create_vector_index(new)
+    assert not any(valid for _, valid in indexes())
+    over.set()
+    holding.result()
+    whole_activation(new)
+    assert indexes() == [(f"embedding_hnsw_model_{new.pk}", True)] and serving() == "new"
+
+
 @pytest.fixture
 def environment(settings, offline) -> dict[str, str]:
     database = connection.settings_dict

@@ -5,11 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from django.db import connection
 
 from identification.errors import SpotIDError
-from identification.models import AuditEntry, Detection, EmbeddingModel, Survey
+from identification.models import AuditEntry, Detection, EmbeddingModel, EncodingFailure, Survey
 from identification.services.activation import model_activate, model_rollback
 from identification.services.activation_run import activation_run
+from identification.services.annotation import detection_redraw
+from identification.services.models import model_forget_vectors
 from tests.identification.factories import make_sighting, make_survey
 from tests.identification.test_services_activation import (
     activate,
@@ -90,3 +93,26 @@ def test_going_back_to_a_model_whose_file_is_gone_is_refused(coats, new, offline
     with pytest.raises(SpotIDError, match="not in the weights folder"):
         model_rollback(acting_user=None)
     assert serving() == "new"
+
+
+def test_vectors_out_of_use_are_deleted_and_those_in_use_are_not(coats, old, new, offline) -> None:
+    third = make_model(offline, "third", 3)
+    activate(new)
+    activate(third)
+    with pytest.raises(SpotIDError, match="is active"):
+        model_forget_vectors(model=third, acting_user=None)
+    with pytest.raises(SpotIDError, match="served before"):
+        model_forget_vectors(model=new, acting_user=None)
+    # The test's own transaction has not checked yet that the rows point somewhere.
+    with connection.cursor() as cursor:
+        cursor.execute("SET CONSTRAINTS ALL IMMEDIATE")
+    assert model_forget_vectors(model=old, acting_user=None) == 3
+    assert not encoded_under(old) and len(encoded_under(new)) == len(encoded_under(third)) == 3
+    assert AuditEntry.objects.get(action="model.forget_vectors").after == {"vectors": 3}
+    assert activate(old).state == "done" and len(encoded_under(old)) == 3
+
+
+def test_a_redrawn_box_is_tried_again_under_a_model_that_could_not_encode_it(coats, old) -> None:
+    EncodingFailure.objects.create(detection=coats[0], model=old, reason="It is black.")
+    detection_redraw(acting_user=None, detection=coats[0], box=(10, 10, 200, 150))
+    assert not EncodingFailure.objects.exists()

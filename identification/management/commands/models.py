@@ -42,6 +42,8 @@ class Command(BaseCommand):
         what.add_parser("rollback", help="go back, at once, to the model that served before")
         retire = what.add_parser("retire", help="set a candidate aside")
         retire.add_argument("name")
+        forget = what.add_parser("forget", help="delete the vectors of a model that is out of use")
+        forget.add_argument("name")
         check = what.add_parser("check", help="load a file by its card and encode a coat, without taking it in")
         check.add_argument("file", type=Path)
         check.add_argument("--card", type=Path, metavar="JSON")
@@ -147,6 +149,13 @@ class Command(BaseCommand):
 
         model = model_retire(model=model_by_name(options["name"]), acting_user=None)
         self.stdout.write(f"{model} is retired.")
+
+    def _forget(self, options: dict[str, Any]) -> None:
+        from ...selectors.models import model_by_name
+        from ...services.models import model_forget_vectors
+
+        count = model_forget_vectors(model=model_by_name(options["name"]), acting_user=None)
+        self.stdout.write(f"{count} vectors deleted. The model stays and can be activated again.")
 
     def _go_on(self, activation: ModelActivation, options: dict[str, Any]) -> None:
         if options["inline"]:
