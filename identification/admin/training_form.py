@@ -19,7 +19,7 @@ from unfold.widgets import (
 )
 
 from ..models import EmbeddingModel
-from ..selectors.training import network_settings, startable_models
+from ..selectors.training import startable_models
 
 # Settings of a train.toml that name files; a form takes none.
 _PATHS = {"train_data_dir", "train_edges_dir", "test_data_dir", "test_edges_dir", "save_path"}
@@ -202,7 +202,7 @@ class TrainingForm(forms.Form):
         label="Begin from",
         empty_label="random numbers",
         widget=UnfoldAdminSelectWidget(),
-        help_text="A trained network saves much of the way. Its network settings are then taken over.",
+        help_text="A network that has learned something saves much of the way. What its layout decides is taken over.",
     )
     toml = forms.CharField(
         required=False,
@@ -260,9 +260,7 @@ class TrainingForm(forms.Form):
 
     @property
     def config(self) -> dict[str, Any]:
-        own = {name: self.cleaned_data[name] for name in SETTINGS if self.cleaned_data[name] is not None}
-        start = self.cleaned_data["start_model"]
-        return own | (network_settings(start) if start else {})
+        return {name: self.cleaned_data[name] for name in SETTINGS if self.cleaned_data[name] is not None}
 
     def groups(self) -> list[tuple[str, list[forms.BoundField], bool]]:
         """Title, fields, and whether something is wrong in it."""

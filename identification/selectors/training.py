@@ -16,8 +16,16 @@ _CHANNELS = {1: (0, 1), 3: (3, 0), 4: (3, 1)}
 
 
 def startable_models() -> list[EmbeddingModel]:
-    """The models that a training can begin from, the latest first: trained networks of our own layout."""
-    return [model for model in EmbeddingModel.objects.filter(trained=True).order_by("-pk") if _is_network(model)]
+    """The models that a training can begin from, the latest first: networks that have learned something.
+
+    A published network that knows no animals yet is one, too.
+    """
+    return [model for model in EmbeddingModel.objects.order_by("-pk") if _is_network(model) and has_learned(model)]
+
+
+def has_learned(model: EmbeddingModel) -> bool:
+    """Whether its weights are more than random numbers, even if its vectors do not tell animals apart."""
+    return model.trained or bool(model.card.get("training_data"))
 
 
 def _is_network(model: EmbeddingModel) -> bool:
@@ -25,13 +33,17 @@ def _is_network(model: EmbeddingModel) -> bool:
 
 
 def network_settings(model: EmbeddingModel) -> dict[str, Any]:
-    """What a training that begins from the model has to take over from it. Raises SpotIDError where none can."""
+    """What a training that begins from the model has to take over from it. Raises SpotIDError where none can.
+
+    Size and dimension belong to a network that was trained on coats; of another one they are free.
+    """
     if not _is_network(model):
         raise SpotIDError(f"{model} is no network that can be trained further.")
     config = model.config
     mean, std = list(config["mean"]), list(config["std"])
     colours, edges = _CHANNELS[int(config["in_channels"])]
-    found = {name: config[name] for name in ("backbone", "width", "height", "dimension")}
+    kept = ("backbone", "width", "height", "dimension") if model.trained else ("backbone",)
+    found = {name: config[name] for name in kept}
     found["pipeline"] = config.get("pipeline", "crop_rgb_edges")
     if colours:
         found |= {"rgb_mean": mean[:colours], "rgb_std": std[:colours]}

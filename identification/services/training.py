@@ -20,7 +20,7 @@ from django.db.models.functions import Now
 from ..checks import TRAINING_CLUSTER
 from ..errors import SpotIDError
 from ..models import EmbeddingModel, Population, TrainingRun, User
-from ..selectors.training import network_settings
+from ..selectors.training import has_learned, network_settings
 from ..selectors.training_set import TrainingSet, training_set
 from .audit import audit_record
 from .models import administrators_only
@@ -69,7 +69,7 @@ def training_plan(
         )
     refusals += _disk_refusal(start_model, config)
     warnings = [*photos.warnings(), *_too_few_to_tell(photos, float(config.get("test_share", _TEST_SHARE)))]
-    if start_model is not None and not start_model.trained:
+    if start_model is not None and not has_learned(start_model):
         warnings.append(f"{start_model} is untrained: beginning from it is beginning from random numbers.")
     return TrainingPlan(photos, tuple(refusals), tuple(warnings))
 
@@ -122,8 +122,8 @@ def training_request(
     SpotIDError with every reason against it.
     """
     administrators_only(acting_user)
-    if start_model is not None:
-        config = {**config, **network_settings(start_model)}
+    taken = _taken_over(start_model, config)
+    config = {**config, **taken}
     plan = training_plan(population=population, start_model=start_model, config=config)
     if plan.refusals:
         raise SpotIDError(" ".join(plan.refusals))
@@ -134,7 +134,7 @@ def training_request(
                 start_model=start_model,
                 config=config,
                 epochs=int(config.get("epochs", 0)),
-                warnings=list(plan.warnings),
+                warnings=[*plan.warnings, *_told(start_model, taken)],
                 requested_by=acting_user,
                 stage="Waiting",
             )
@@ -151,6 +151,20 @@ def training_request(
     if enqueue:
         training_enqueue(run_id=run.pk)
     return run
+
+
+def _taken_over(start_model: EmbeddingModel | None, config: dict[str, Any]) -> dict[str, Any]:
+    """The settings that the start model overrules."""
+    found = network_settings(start_model) if start_model is not None else {}
+    return {name: value for name, value in found.items() if config.get(name) != value}
+
+
+def _told(start_model: EmbeddingModel | None, taken: dict[str, Any]) -> list[str]:
+    said = ", ".join(
+        f"{name} {', '.join(f'{v:g}' for v in value) if isinstance(value, list) else value}"
+        for name, value in taken.items()
+    )
+    return [f"Taken over from {start_model}: {said}."] if said else []
 
 
 def training_enqueue(*, run_id: int) -> None:

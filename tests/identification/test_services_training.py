@@ -12,7 +12,7 @@ from django_q.models import OrmQ
 from identification.checks import TRAINING_CLUSTER
 from identification.errors import SpotIDError
 from identification.models import AuditEntry, Detection, EmbeddingModel, Individual, TrainingRun
-from identification.selectors.training import network_settings, training_progress
+from identification.selectors.training import network_settings, startable_models, training_progress
 from identification.selectors.training_set import training_set
 from identification.services import training as state
 from identification.services.reconcile import reconcile
@@ -182,6 +182,18 @@ class TestAsking:
         assert (run.config["backbone"], run.config["dimension"]) == ("resnet18", 16)
         assert (run.config["rgb_mean"], run.config["edge_std"]) == ([0.1, 0.2, 0.3], [0.8])
         assert run.config["epochs"] == 2
+        assert "Taken over from m: backbone resnet18, dimension 16" in run.warnings[-1]
+
+    def test_a_published_network_can_be_begun_from_at_any_size(self, population) -> None:
+        assert startable_models() == []
+        model(name="random", trained=False)
+        published = model(name="published", trained=False, card={"training_data": "ImageNet-1k"})
+        trained = model(name="trained", checksum="c" * 64)
+        model(name="vlad", config={"kind": "rootsift-vlad"})
+        assert startable_models() == [trained, published]
+        run = request(population, start_model=published, config={**TINY, "width": 128})
+        assert (run.config["backbone"], run.config["width"], run.config["dimension"]) == ("resnet18", 128, 16)
+        assert not any("random numbers" in sentence for sentence in run.warnings)
 
     def test_what_is_no_network_cannot_be_begun_from(self, population) -> None:
         with pytest.raises(SpotIDError, match="no network"):

@@ -20,7 +20,7 @@ from identification.services.training import training_cancel, training_request, 
 from identification.services.training_run import training_run
 from identification.services.work import stopping_announce, stopping_withdraw
 from tests.identification.training_set import TINY, few_pictures, make_confirmed
-from tests.identification.worker_process import worker_environment
+from tests.identification.worker_process import wait_until, worker_environment
 
 
 def request(population, **config):
@@ -73,17 +73,28 @@ def test_a_training_ends_in_a_candidate_with_its_report_and_changes_nothing_else
 
 
 @pytest.mark.django_db
-def test_individuals_that_were_measured_on_are_never_learned_from_later(survey) -> None:
-    parts = {}
+def test_a_second_training_begins_from_the_first_and_learns_from_none_that_was_measured_on(survey) -> None:
+    parts, candidate = {}, None
     for seed in (0, 7):
-        run = request(survey.population, epochs=1, seed=seed)
+        run = training_request(
+            population=survey.population,
+            start_model=candidate,
+            config={**TINY, "epochs": 1, "seed": seed},
+            acting_user=None,
+            enqueue=False,
+        )
         training_run(run_id=run.pk)
+        run.refresh_from_db()
         kept = json.loads((Path(django_settings.SPOTID_HOME) / f"training/{run.pk}/photos.json").read_text())
         parts[seed] = {part: sorted(row["detection"] for row in rows) for part, rows in kept.items()}
         if seed == 0:
+            candidate = run.candidate
             make_confirmed(individuals=4, population=survey.population)
     assert set(parts[0]["test"]) <= set(parts[7]["test"]) and set(parts[0]["train"]) <= set(parts[7]["train"])
     assert sum(len(rows) for rows in parts[7].values()) == 36
+    assert run.candidate.parent == candidate and run.candidate != candidate
+    assert any("where the training began" in name for name in run.outcome["comparisons"])
+    assert run.candidate.config == candidate.config
 
 
 @pytest.mark.django_db
@@ -206,3 +217,26 @@ def test_a_killed_training_goes_on_from_its_checkpoint_to_the_same_weights(surve
     whole.refresh_from_db()
     assert whole.candidate.checksum == run.candidate.checksum
     assert what_people_said() == before
+
+
+@pytest.mark.cluster
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.skipif(os.name == "nt", reason="interrupts a process by a POSIX signal")
+def test_the_command_is_left_with_ctrl_c_and_says_how_to_go_on(survey, tmp_path) -> None:
+    config = tmp_path / "train.toml"
+    config.write_text("".join(f"{name} = {json.dumps(value)}\n" for name, value in {**TINY, "epochs": 5000}.items()))
+    command = [sys.executable, "manage.py", "retrain", "--population", survey.population.name, "--config", str(config)]
+    process = subprocess.Popen(
+        command, cwd=django_settings.BASE_DIR, env=worker_environment(), stdout=subprocess.PIPE, text=True
+    )
+    try:
+        wait_until(lambda: TrainingRun.objects.filter(epoch__gte=2).exists(), lambda: process.poll(), seconds=300)
+        process.send_signal(signal.SIGINT)
+        said, _ = process.communicate(timeout=120)
+    finally:
+        process.kill()
+        process.wait()
+    run = TrainingRun.objects.get()
+    assert process.returncode == 0 and f"retrain --resume {run.pk}" in said
+    assert (run.state, run.attempts, run.worker) == ("cancelled", 0, "")
+    assert (Path(django_settings.SPOTID_HOME) / run.folder / "run" / "checkpoint.pt").is_file()
