@@ -3,7 +3,8 @@
     python3 spotid.py bench default_calibration [--surveys N] [--photos N] [--work DIR] [--write] [--check DIR …]
 
 Crops and their masks are made as the pipeline makes them without weights: GrabCut within the box. Vectors are those of
-the model that ships; the coefficients with a similarity belong to its weights and count under no others.
+the model that ships; coefficients with a similarity belong to its weights, count under no others, and are written only
+where they make the Brier score of the held-out survey better by WORTHWHILE.
 A pair of the fit is a query and one of its five best candidates by verification weight, as the review page shows them;
 pairs of one event are left out, because near-duplicates would make the rest look too good. The share of right pairs
 among them is the prior. --write replaces modelzoo/default_calibration.py.
@@ -38,6 +39,7 @@ from preprocessing.types import Box
 ROOT = Path(__file__).resolve().parents[1]
 FIRST_SEED = 101
 CANDIDATES = 5
+WORTHWHILE = 0.02
 Pair = tuple[Evidence, bool]
 
 
@@ -140,6 +142,17 @@ def alone(pairs: list[Pair]) -> list[Pair]:
     return [(replace(evidence, similarity=None), same) for evidence, same in pairs]
 
 
+def without_similarity(calibration: Calibration) -> Calibration:
+    """The same calibration, under which no similarity counts."""
+    return replace(
+        calibration,
+        fused_intercept=calibration.intercept,
+        fused_weight=calibration.weight,
+        similarity=0.0,
+        embedding="",
+    )
+
+
 def usual_weight(pairs: list[Pair]) -> float:
     """Mean weight per inlier over all inliers of the pairs."""
     inliers = sum(evidence.inliers for evidence, _ in pairs)
@@ -179,7 +192,7 @@ def write_constants(calibration: Calibration, command: str, pairs: int, right: f
         f"Command: {command}",
         f"Fitted on {pairs} candidate pairs ({right:.1%} of them right) of synthetic surveys, seeds from {FIRST_SEED}.",
         f"Local features {config.version}. No real photo had a part in it.",
-        f"embedding: SHA-256 of the weights of {DEFAULT}, whose similarities count; those of others do not.",
+        f"embedding: SHA-256 of the weights of {DEFAULT}, if its similarities count; empty: they gained nothing.",
         '"""',
         "",
         "COEFFICIENTS: dict[str, float | str] = {",
@@ -223,6 +236,8 @@ def main() -> None:
         "synthetic, held out": reliability(calibration, groups[-1]),
         "synthetic, held out, local features alone": reliability(calibration, alone(groups[-1])),
     }
+    fused, plain = (tables[f"synthetic, held out{rest}"]["brier"] for rest in ("", ", local features alone"))
+    counted = fused < (1 - WORTHWHILE) * plain
     for folder in arguments.check:
         real = real_pairs(folder, arguments.sample, config)
         tables[folder.name] = reliability(calibration, real)
@@ -230,11 +245,14 @@ def main() -> None:
     for name, table in tables.items():
         show(name, table)
     print(json.dumps(calibration.to_dict()))
+    verdict = "it counts" if counted else "it does not count"
+    print(f"held out, Brier {fused:.4f} with the similarity and {plain:.4f} without: {verdict}")
     if arguments.json is not None:
         arguments.json.write_text(json.dumps({"calibration": calibration.to_dict(), **tables}, indent=2) + "\n")
     if arguments.write:
         command = f"bench default_calibration --surveys {arguments.surveys} --photos {arguments.photos} --write"
-        write_constants(calibration, command, len(fitting), tables["synthetic, fitted"]["right"], config)
+        shipped = calibration if counted else without_similarity(calibration)
+        write_constants(shipped, command, len(fitting), tables["synthetic, fitted"]["right"], config)
 
 
 if __name__ == "__main__":

@@ -55,16 +55,20 @@ def test_similarity_counts_only_under_the_weights_that_it_was_fitted_with():
 
 
 def test_more_evidence_never_lowers_the_score_with_a_similarity_either():
-    shipped = DEFAULT.embedding
-    scores = [DEFAULT.score(evidence(8, 40, weight=2.0, similarity=s / 10, embedding=shipped)) for s in range(-5, 10)]
+    fitted = replace(DEFAULT, fused_intercept=-6.0, fused_weight=4.0, similarity=5.0, embedding="a" * 64)
+    pairs = [evidence(8, 40, weight=2.0, similarity=s / 10, embedding="a" * 64) for s in range(-5, 10)]
+    scores = [fitted.score(pair) for pair in pairs]
     assert scores == sorted(scores) and scores[-1] > scores[0]
-    by_weight = [DEFAULT.score(evidence(8, 40, weight=w / 10, similarity=0.1, embedding=shipped)) for w in range(30)]
+    by_weight = [fitted.score(replace(pairs[6], weight=w / 10)) for w in range(30)]
     assert by_weight == sorted(by_weight) and by_weight[-1] > by_weight[0]
+    for slope in ("weight", "fused_weight", "similarity"):
+        with pytest.raises(ValueError, match="at least 0"):
+            replace(fitted, **{slope: -0.1})
 
 
-def test_the_shipped_coefficients_are_fitted_with_the_shipped_embedding():
-    assert DEFAULT.embedding == shipped_model().sha256
-    assert DEFAULT.similarity > 0 and DEFAULT.fused_weight > 0
+def test_similarities_of_the_shipped_embedding_do_not_count_for_they_gained_nothing_on_synthetic_coats():
+    pair = evidence(8, 40, weight=2.0, embedding=shipped_model().sha256)
+    assert DEFAULT.score(replace(pair, similarity=0.9)) == DEFAULT.score(replace(pair, similarity=-0.9))
 
 
 def test_an_unknown_weight_is_the_usual_one():
