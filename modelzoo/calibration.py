@@ -3,9 +3,9 @@
 A logistic regression on the weight of the geometric inliers, and a second one on that weight and the similarity of two
 vectors, so that both can be read and fitted anew from a population's own decisions. What a similarity says differs
 from model to model: it counts only where it is of the very weights that the second one was fitted with. That of the
-embedding that ships gained nothing on synthetic coats (its keypoints are the same), so it does not count. With the count
-or the share of inliers beside the weight, nyala ranked worse and tigers alike, so those are left out. The coefficients
-that ship were fitted on synthetic coats (``default_calibration.py``), never on real photos.
+embedding that ships gained nothing on synthetic coats (its keypoints are the same), so it does not count. With the
+count or the share of inliers beside the weight, nyala ranked worse and tigers alike, so those are left out. The
+coefficients that ship were fitted on synthetic coats (``default_calibration.py``), never on real photos.
 """
 
 import json
