@@ -182,14 +182,9 @@ def table(
 def baselines(split: Split, config: TrainConfig, work: Path) -> dict[str, Any]:
     heading("Beside them")
     result = {}
-    arms: list[tuple[Arm | None, tuple[float, float]]] = [
-        (network("untrained", config, work, None), NAIVE),
-        (shipped_vlad(), HOTSPOTTER),
-    ]
-    for arm, paper in arms:
-        if arm is not None:
-            result[arm.name] = measured(arm, split.test)
-            show(arm.name, result[arm.name], paper)
+    for arm, paper in ((network("untrained", config, work, None), NAIVE), (shipped_vlad(), HOTSPOTTER)):
+        result[arm.name] = measured(arm, split.test)
+        show(arm.name, result[arm.name], paper)
     print("(the paper's naive model had ImageNet weights; beside RootSIFT-VLAD stands the paper's HotSpotter)")
     return result
 

@@ -44,15 +44,13 @@ from modelzoo.evaluation import (
 )
 from modelzoo.evaluation.shortcuts import mirrored_coats
 from modelzoo.network import initial_weights, save_weights
+from modelzoo.shipped import shipped_model
 from modelzoo.training.config import TrainConfig
 from modelzoo.training.data import TrainingPhoto, load_coat
 from modelzoo.training.results import TrainingProgress
 from modelzoo.training.splits import Split, paired_individuals, split_individuals
 from modelzoo.training.trainer import train
-from modelzoo.weights import sha256_of
 
-ROOT = Path(__file__).resolve().parents[1]
-SHIPPED = ROOT / "modelzoo" / "shipped"
 # What two cores can do in minutes; a run of an institution takes the defaults of `train.toml`.
 SMALL = TrainConfig(
     width=256,
@@ -149,13 +147,9 @@ def network(name: str, config: TrainConfig, folder: Path, start: Path | None) ->
     return Arm(name, open_embedder(embedding.to_dict(), path, sha256, runtime="torch", threads=THREADS))
 
 
-def shipped_vlad() -> Arm | None:
-    card = SHIPPED / "rootsift-vlad.json"
-    if not card.is_file():
-        return None
-    weights = card.with_suffix(".safetensors")
-    config = json.loads(card.read_text(encoding="utf-8"))["config"]
-    return Arm("RootSIFT-VLAD", open_embedder(config, weights, sha256_of(weights), threads=THREADS))
+def shipped_vlad() -> Arm:
+    vlad = shipped_model()
+    return Arm("RootSIFT-VLAD", open_embedder(vlad.card.config, vlad.path, vlad.sha256, threads=THREADS))
 
 
 def main() -> None:
@@ -202,8 +196,7 @@ def dealt(photos: Sequence[TrainingPhoto], folds: int, seed: int) -> list[set[st
 def arms_of(config: TrainConfig, split: Split, folder: Path, start: Path | None) -> list[Arm]:
     folder.mkdir(parents=True, exist_ok=True)
     known = (split.train, split.validation)
-    vlad = shipped_vlad()
-    arms = [network("untrained", config, folder, None), *([vlad] if vlad else [])]
+    arms = [network("untrained", config, folder, None), shipped_vlad()]
     arms.append(trained("trained from random", known, config, folder / "from-random", None))
     if start is not None:
         arms.append(network("starting point", config, folder, start))
