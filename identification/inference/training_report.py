@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -28,6 +28,10 @@ TITLES = {
     UNTRAINED: "same network, untrained",
 }
 _BATCH = 8
+_NOT_LEARNED = (
+    "No measurable difference: it is better than the model in use, but not measurably better than an untrained network "
+    "of its own kind, so nothing says that it has learned coats."
+)
 
 
 @dataclass(frozen=True)
@@ -100,7 +104,7 @@ def measure(
         if scorer.key in reports and scorer.key != NEW
     }
     names = {scorer.key: _named(scorer) for scorer in scorers}
-    advice, sentences = _advise(comparisons, names, trained)
+    advice, sentences, verdict = _advise(comparisons, names, trained)
     shortcuts = _shortcuts(trained, coats, photos, reports[NEW], tell)
     tell(1, 1, "Writing the report")
     write_report(
@@ -110,7 +114,7 @@ def measure(
         about=about,
         vectors=vectors[NEW],
         shortcuts=shortcuts,
-        comparison=comparisons.get(_subject(comparisons)),
+        comparison=verdict,
         notes=sentences,
     )
     return Measured(
@@ -266,23 +270,24 @@ def _coat(row: TrainingRow) -> Any:
         return None
 
 
-def _advise(comparisons: Mapping[str, Any], names: Mapping[str, str], trained: Trained) -> tuple[str, list[str]]:
-    """The advice is about the model in use; that the others are not beaten is said beside it."""
+def _advise(
+    comparisons: Mapping[str, Any], names: Mapping[str, str], trained: Trained
+) -> tuple[str, list[str], Any | None]:
+    """Advice, sentences, and the comparison that the report shows first; None when there is nothing to compare with.
+
+    The advice is about the model in use. Against a network of the same kind that has learned nothing, a gain has to
+    show as well: else what is gained is the architecture's, not the training's.
+    """
     first = _subject(comparisons)
     if not first:
-        return "no measurable difference", ["There was nothing to hold the new network against."]
-    advice = str(comparisons[first].advice)
-    sentences = [f"Against {names[first]}: {comparisons[first].sentence}"]
-    for key, found in comparisons.items():
-        if key != first:
-            sentences.append(f"Against {names[key]}: {found.sentence}")
+        return "no measurable difference", ["There was nothing to hold the new network against."], None
+    verdict = comparisons[first]
+    control = comparisons.get(UNTRAINED)
+    sentences = []
+    if verdict.advice == "activate" and control is not None and control.advice != "activate":
+        verdict = replace(verdict, advice="no measurable difference", sentence=_NOT_LEARNED)
+        sentences.append(_NOT_LEARNED)
+    sentences += [f"Against {names[key]}: {found.sentence}" for key, found in comparisons.items()]
     if trained.best_epoch == 0:
         sentences.append("No epoch was better on the validation individuals than the start: nothing was learned.")
-    control = comparisons.get(UNTRAINED)
-    if control is not None and control.advice != "activate" and advice == "activate":
-        advice = "no measurable difference"
-        sentences.append(
-            "It is better than the model in use but not measurably better than an untrained network of its own kind, "
-            "so nothing says that it has learned coats."
-        )
-    return advice, sentences
+    return str(verdict.advice), sentences, verdict

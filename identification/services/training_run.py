@@ -99,19 +99,21 @@ class _Teller:
         self._stop = False
         self._told = self._asked = -math.inf
 
-    def say(self, *, now: bool = False, **said: Any) -> None:
-        """Write fields of the run down, at most once a second unless it is to be now. Raises LeaseLost."""
+    def say(self, *, now: bool = False, **said: Any) -> bool:
+        """Write fields of the run down, at most once a second unless `now`; whether it did. Raises LeaseLost."""
         if self.progress is not None and "progress" in said:
             self.progress(round(1000 * said["progress"]), 1000, said.get("stage", ""))
         moment = time.monotonic()
         if not now and moment - self._told < _TELL_SECONDS:
-            return
+            return False
         self._told = moment
         try:
             self.cancelled = training_renew(claim=self.claim, **said) or self.cancelled
         except (OperationalError, InterfaceError) as error:
             logger.warning("the database is away; the training goes on: %s", str(error).strip())
             close_old_connections()
+            return False
+        return True
 
     def should_stop(self) -> bool:
         """Whether a person cancelled, the terminal was left or workers are asked to stop."""
@@ -137,6 +139,7 @@ class _Training:
         self.run, self.teller = run, teller
         self.folder = Path(settings.SPOTID_HOME) / run.folder
         self.config = learning.training_settings(run.config)
+        self.told_epochs = -1
 
     def go(self) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -186,13 +189,17 @@ class _Training:
         return {}
 
     def _at_step(self, step: learning.TrainingStep) -> None:
-        self.teller.say(
+        # The curves are long: they are written when an epoch has been added, not every second.
+        news = {"history": _plain(step.history)} if len(step.history) != self.told_epochs else {}
+        written = self.teller.say(
             epoch=step.epoch,
             epochs=step.epochs,
             progress=_TRAINING_SHARE * step.fraction,
             stage=step.message[:1].upper() + step.message[1:64],
-            history=_plain(step.history),
+            **news,
         )
+        if written:
+            self.told_epochs = len(step.history)
         if step.step == 0:
             # Nothing is lost yet: reading the photos and measuring the start are not steps, where it would be asked.
             self.teller.check()
