@@ -5,9 +5,10 @@
 FILE: written by train_dense. NAME=DIR: a folder of one folder per identity, none of it trained on; IDENTITIES: only
 that many, evenly spaced by name. Masks come from `real_coats` and are kept below --work, as are the scores of RootSIFT
 and of the untrained network, which do not change with FILE. Every scorer ranks all pairs by log(1 + weight of the
-inliers). Fusion is one rule, fixed beforehand, for the trained and the untrained network: the sum of both scores, each
-less its mean and over its spread over all pairs of the set. The decision compares DT5AP of both fusions, and of the
-trained fusion and RootSIFT, by the paired bootstrap over individuals.
+inliers). Fusion follows one rule for the trained and the untrained network. "equal": the sum of both scores, each less
+its mean and over its spread over all pairs of the set. "fitted": weights from a logistic regression on synthetic pairs
+of coats that neither network saw, for each network its own. Decided is by DT5AP of both fusions, and of the trained
+fusion and RootSIFT alone, in the paired bootstrap over individuals.
 """
 
 import argparse
@@ -16,7 +17,8 @@ import json
 import os
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -28,10 +30,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from real_coats import RealCoat, prepare
+from sklearn.linear_model import LogisticRegression
 
 from modelzoo.coats import CoatPixels
-from modelzoo.dense import DenseConfig, DenseNet, compare, extract, from_bytes, open_dense, to_bytes, untrained_dense
-from modelzoo.dense.bank import render_bank
+from modelzoo.dense import DenseNet, compare, extract, from_bytes, open_dense, to_bytes, untrained_dense
+from modelzoo.dense.bank import STEP, Bank, render_bank
+from modelzoo.dense.photometry import worsen
 from modelzoo.evaluation import EvaluationPhoto, EvaluationReport, evaluate_scores
 from modelzoo.evaluation import compare as compare_reports
 from modelzoo.local import LocalConfig, verify
@@ -40,6 +44,8 @@ from modelzoo.local import extract as extract_local
 Scores = NDArray[np.float64]
 VARIANT = ("all", "as_seen")
 UNTRAINED_SEED = 1
+BANK_SEED = 12  # coats that no training saw
+RULES = ("equal", "fitted")
 
 
 def sampled(coats: list[RealCoat], identities: int | None) -> list[RealCoat]:
@@ -69,38 +75,71 @@ def pair_scores(features: list[Any], weigh: Callable[[Any, Any], float]) -> Scor
     return scores
 
 
-def rootsift_scores(coats: list[RealCoat]) -> Scores:
+def rootsift_scores(coats: Iterable[CoatPixels]) -> Scores:
     config = LocalConfig()
-    features = []
-    for coat in coats:
-        pixels = pixels_of(coat)
-        features.append(extract_local(pixels.crop, pixels.mask, config))
+    features = [extract_local(coat.crop, coat.mask, config) for coat in coats]
     return pair_scores(features, lambda a, b: verify(a, b, config).weight)
 
 
-def dense_scores(coats: list[RealCoat], network: DenseNet) -> tuple[Scores, dict[str, float]]:
+def dense_scores(coats: Iterable[CoatPixels], network: DenseNet) -> tuple[Scores, dict[str, float]]:
     """Scores from features as they would be stored, and what they cost in processor time of one thread."""
     features, sizes = [], []
     start = time.process_time()
     for coat in coats:
-        stored = to_bytes(extract(pixels_of(coat), network))
+        stored = to_bytes(extract(coat, network))
         sizes.append(len(stored))
         features.append(from_bytes(stored))
     extraction = time.process_time() - start
     start = time.process_time()
     scores = pair_scores(features, lambda a, b: compare(a, b).weight)
-    pairs = len(coats) * (len(coats) - 1) / 2
+    pairs = len(features) * (len(features) - 1) / 2
     return scores, {
-        "extraction_ms": 1000 * extraction / len(coats),
+        "extraction_ms": 1000 * extraction / len(features),
         "pair_ms": 1000 * (time.process_time() - start) / pairs,
         "stored_bytes_mean": float(np.mean(sizes)),
         "keypoints_mean": float(np.mean([len(f) for f in features])),
     }
 
 
-def control(config: DenseConfig) -> DenseNet:
-    """The same network with random weights, its batch norms settled on a few synthetic views."""
-    return untrained_dense(config, UNTRAINED_SEED, render_bank(UNTRAINED_SEED, flanks=12, views=2))
+def synthetic_coats(bank: Bank) -> list[CoatPixels]:
+    """The bank's views as worse photos."""
+    rng = np.random.default_rng(BANK_SEED)
+    coats = []
+    for grey, mask in zip(bank.grey, bank.mask, strict=True):
+        whole = np.kron(mask, np.ones((STEP, STEP), np.uint8))[: grey.shape[0], : grey.shape[1]] * np.uint8(255)
+        coats.append(CoatPixels(np.repeat(worsen(grey, rng)[..., None], 3, axis=2), mask=whole))
+    return coats
+
+
+@dataclass(frozen=True)
+class Networks:
+    """The trained network, its untrained control, and for each the weights of (RootSIFT, dense) in fitted fusion."""
+
+    trained: DenseNet
+    untrained: DenseNet
+    slopes: dict[str, list[float]]
+
+
+def networks_of(trained: DenseNet) -> Networks:
+    """The control has the same layers with random weights, its batch norms settled on synthetic views."""
+    bank = render_bank(BANK_SEED, flanks=24, views=3)
+    untrained = untrained_dense(trained.config, UNTRAINED_SEED, bank)
+    coats = synthetic_coats(bank)
+    i, j = np.triu_indices(len(coats), 1)
+    same = bank.flank[i] == bank.flank[j]
+    base = rootsift_scores(coats)[i, j]
+    slopes = {}
+    for name, network in (("trained", trained), ("untrained", untrained)):
+        columns = np.stack([base, dense_scores(coats, network)[0][i, j]], axis=1)
+        fitted = LogisticRegression(class_weight="balanced", max_iter=1000).fit(columns, same)
+        slopes[name] = [float(v) for v in fitted.coef_[0]]
+    return Networks(trained, untrained, slopes)
+
+
+def fused(rule: str, base: Scores, dense: Scores, slopes: list[float]) -> Scores:
+    if rule == "equal":
+        return standardised(base) + standardised(dense)
+    return slopes[0] * base + slopes[1] * dense
 
 
 def standardised(scores: Scores) -> Scores:
@@ -119,34 +158,37 @@ def kept(path: Path | None, make: Callable[[], Scores]) -> Scores:
     return scores
 
 
-def measure(name: str, coats: list[RealCoat], trained: DenseNet, work: Path, resamples: int) -> dict[str, Any]:
+def measure(name: str, coats: list[RealCoat], networks: Networks, work: Path, resamples: int) -> dict[str, Any]:
     photos = [EvaluationPhoto(c.key, c.identity, c.individual, flank=c.flank) for c in coats]
-    config = trained.config
-    keys = "\n".join([*(c.key for c in coats), json.dumps(config.to_dict()), LocalConfig().version])
+    keys = "\n".join([*(c.key for c in coats), json.dumps(networks.trained.config.to_dict()), LocalConfig().version])
     stem = f"{name}-{hashlib.sha256(keys.encode()).hexdigest()[:10]}"
-    scores = {"RootSIFT": kept(work / f"{stem}-rootsift.npy", lambda: rootsift_scores(coats))}
-    scores["dense"], cost = dense_scores(coats, trained)
-    scores["dense untrained"] = kept(work / f"{stem}-untrained.npy", lambda: dense_scores(coats, control(config))[0])
-    base = standardised(scores["RootSIFT"])
-    scores["RootSIFT + dense"] = base + standardised(scores["dense"])
-    scores["RootSIFT + untrained"] = base + standardised(scores["dense untrained"])
+    base = kept(work / f"{stem}-rootsift.npy", lambda: rootsift_scores(map(pixels_of, coats)))
+    trained, cost = dense_scores(map(pixels_of, coats), networks.trained)
+    control = kept(work / f"{stem}-untrained.npy", lambda: dense_scores(map(pixels_of, coats), networks.untrained)[0])
+    scores = {"RootSIFT": base, "dense": trained, "dense untrained": control}
+    for rule in RULES:
+        scores[f"RootSIFT + dense, {rule}"] = fused(rule, base, trained, networks.slopes["trained"])
+        scores[f"RootSIFT + untrained, {rule}"] = fused(rule, base, control, networks.slopes["untrained"])
     reports = {k: evaluate_scores(v, photos, resamples=resamples) for k, v in scores.items()}
-    result: dict[str, Any] = {
+    return {
         "photos": len(coats),
         "identities": len({c.identity for c in coats}),
         "individuals": len({c.individual for c in coats}),
         "queries": reports["RootSIFT"][VARIANT].queries,
         **cost,
         "tables": {k: figures(r) for k, r in reports.items()},
+        "gain": {rule: gains(reports, rule, resamples) for rule in RULES},
     }
-    gains = {"untrained fusion": "RootSIFT + untrained", "RootSIFT": "RootSIFT"}
-    result["gain_over"] = {
-        spoken: compare_reports(reports[old], reports["RootSIFT + dense"], resamples=resamples)
-        .differences[VARIANT]
-        .to_dict()
-        for spoken, old in gains.items()
+
+
+def gains(reports: dict[str, EvaluationReport], rule: str, resamples: int) -> dict[str, Any]:
+    """Difference in DT5AP of the trained fusion over the untrained one and over RootSIFT, with 95 % intervals."""
+    new = reports[f"RootSIFT + dense, {rule}"]
+    over = {"untrained fusion": f"RootSIFT + untrained, {rule}", "RootSIFT": "RootSIFT"}
+    return {
+        name: compare_reports(reports[old], new, resamples=resamples).differences[VARIANT].to_dict()
+        for name, old in over.items()
     }
-    return result
 
 
 def figures(report: EvaluationReport) -> dict[str, Any]:
@@ -167,11 +209,10 @@ def show(name: str, result: dict[str, Any]) -> None:
         f"{result['extraction_ms']:.0f} ms per crop, {result['pair_ms']:.2f} ms per pair"
     )
     for scorer, table in result["tables"].items():
-        print(f"{scorer:>21}: " + "  ".join(f"{k.upper()} {spoken(v)}" for k, v in table.items()))
-    for over, gain in result["gain_over"].items():
-        print(
-            f"  DT5AP of RootSIFT + dense over {over}: {gain['value']:+.3f} [{gain['low']:+.3f}, {gain['high']:+.3f}]"
-        )
+        print(f"{scorer:>30}: " + "  ".join(f"{k.upper()} {spoken(v)}" for k, v in table.items()))
+    for rule, found in result["gain"].items():
+        for over, gain in found.items():
+            print(f"  {rule} fusion gains in DT5AP over {over}: {spoken(gain)}", flush=True)
 
 
 def main() -> None:
@@ -184,13 +225,14 @@ def main() -> None:
     arguments = parser.parse_args()
     cv2.setNumThreads(1)
     torch.set_num_threads(1)
-    trained = open_dense(arguments.weights)
-    results = {}
+    networks = networks_of(open_dense(arguments.weights))
+    print("fitted weights of RootSIFT and dense: " + json.dumps(networks.slopes), flush=True)
+    results: dict[str, Any] = {"slopes": networks.slopes}
     for given in arguments.data:
         name, _, place = given.partition("=")
         folder, _, count = place.partition(":")
         coats = sampled(prepare(Path(folder), arguments.work / name), int(count) if count else None)
-        results[name] = measure(name, coats, trained, arguments.work / "scores", arguments.resamples)
+        results[name] = measure(name, coats, networks, arguments.work / "scores", arguments.resamples)
         show(name, results[name])
         if arguments.json is not None:
             arguments.json.write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")

@@ -37,7 +37,7 @@ class DenseTraining:
     weight_decay: float = 1e-4
     temperature: float = 0.07
     reliability_weight: float = 0.2
-    save_every: int = 250
+    save_every: int = 50
     autocast: bool = True
     network: DenseConfig = field(default_factory=DenseConfig)
     windows: PairConfig = field(default_factory=PairConfig)
