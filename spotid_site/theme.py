@@ -1,17 +1,88 @@
 """The looks and the sidebar of the admin (django-unfold). Who may see a page is asked in identification/admin."""
 
+from typing import Any
+
+from django.http import HttpRequest
 from django.templatetags.static import static
 from django.urls import reverse_lazy
+from django.utils.module_loading import import_string
 
 
-def _link(title: str, view: str, icon: str, allowed: str = "", badge: str = "") -> dict[str, object]:
-    link: dict[str, object] = {"title": title, "icon": icon, "link": reverse_lazy(f"admin:{view}")}
+def _link(title: str, view: str, icon: str, allowed: str = "", badge: str = "") -> dict[str, Any]:
+    link: dict[str, Any] = {"title": title, "icon": icon, "link": reverse_lazy(f"admin:{view}")}
     if allowed:
         link["permission"] = f"identification.admin.dashboard.{allowed}"
     if badge:
-        link |= {"badge": f"identification.admin.dashboard.{badge}", "badge_variant": "danger"}
+        link["badge_from"] = f"identification.admin.dashboard.{badge}"
     return link
 
+
+def navigation(request: HttpRequest) -> list[dict[str, Any]]:
+    """The sidebar with its badges. unfold would show a badge that has nothing to say as "None"."""
+    return [{**group, "items": [_with_badge(item, request) for item in group["items"]]} for group in NAVIGATION]
+
+
+def _with_badge(item: dict[str, Any], request: HttpRequest) -> dict[str, Any]:
+    said = import_string(item["badge_from"])(request) if "badge_from" in item else None
+    return {**item, "badge": said, "badge_variant": "danger"} if said else dict(item)
+
+
+# In the order of the work: photos come in, boxes are annotated, pairs decided, individuals follow.
+NAVIGATION: list[dict[str, Any]] = [
+    {
+        "title": "Survey",
+        "items": [
+            _link("Dashboard", "index", "dashboard"),
+            _link("Surveys", "identification_survey_changelist", "map"),
+            _link("Stations", "identification_station_changelist", "location_on"),
+            _link("Images", "identification_image_changelist", "photo_library"),
+            _link("Encounter events", "identification_encounterevent_changelist", "schedule"),
+            _link("Populations", "identification_population_changelist", "forest"),
+        ],
+    },
+    {
+        "title": "Identification",
+        "items": [
+            _link("Detections", "identification_detection_changelist", "select_all"),
+            _link("Candidates", "identification_candidate_changelist", "compare", "may_decide"),
+            _link("Match edges", "identification_matchedge_changelist", "join_inner", "may_decide"),
+            _link("Individuals", "identification_individual_changelist", "pets"),
+            _link("Decisions", "identification_decision_changelist", "rule", "may_decide"),
+            _link("Review positions", "identification_reviewposition_changelist", "bookmark", "is_administrator"),
+        ],
+    },
+    {
+        "title": "Processing",
+        "collapsible": True,
+        "items": [
+            _link("Work", "identification_work_changelist", "engineering", badge="failures_badge"),
+            _link("Ingest runs", "identification_ingestreport_changelist", "upload", "may_ingest"),
+            _link("Skipped files", "identification_skippedphoto_changelist", "hide_image", "may_ingest"),
+            _link("Station backgrounds", "identification_stationbackgroundrecord_changelist", "landscape"),
+            _link("Embeddings", "identification_embedding_changelist", "scatter_plot"),
+            _link("Local features", "identification_localfeatureset_changelist", "grain"),
+            _link("Embedding models", "identification_embeddingmodel_changelist", "neurology", "is_administrator"),
+            _link("Activations", "identification_modelactivation_changelist", "swap_horiz", "is_administrator"),
+            _link("Not encoded", "identification_encodingfailure_changelist", "report", "is_administrator"),
+            _link("Trainings", "identification_trainingrun_changelist", "model_training", "is_administrator"),
+            _link("Heartbeats", "identification_heartbeat_changelist", "favorite", "is_administrator"),
+            _link("Queue", "django_q_ormq_changelist", "queue", "is_administrator"),
+            _link("Schedules", "django_q_schedule_changelist", "update", "is_administrator"),
+            _link("Failed tasks", "django_q_failure_changelist", "error", "is_administrator"),
+            _link("Finished tasks", "django_q_success_changelist", "task_alt", "is_administrator"),
+        ],
+    },
+    {
+        "title": "Access",
+        "collapsible": True,
+        "items": [
+            _link("Memberships", "identification_membership_changelist", "group", "may_ingest"),
+            _link("Accounts", "identification_user_changelist", "person", "is_administrator"),
+            _link("Groups", "auth_group_changelist", "groups", "is_administrator"),
+            _link("Audit", "identification_auditentry_changelist", "history", "is_administrator"),
+        ],
+    },
+]
 
 UNFOLD = {
     "SITE_TITLE": "SpotID",
@@ -42,65 +113,6 @@ UNFOLD = {
     },
     "SIDEBAR": {
         "show_search": True,
-        # In the order of the work: photos come in, boxes are annotated, pairs decided, individuals follow.
-        "navigation": [
-            {
-                "title": "Survey",
-                "items": [
-                    _link("Dashboard", "index", "dashboard"),
-                    _link("Surveys", "identification_survey_changelist", "map"),
-                    _link("Stations", "identification_station_changelist", "location_on"),
-                    _link("Images", "identification_image_changelist", "photo_library"),
-                    _link("Encounter events", "identification_encounterevent_changelist", "schedule"),
-                    _link("Populations", "identification_population_changelist", "forest"),
-                ],
-            },
-            {
-                "title": "Identification",
-                "items": [
-                    _link("Detections", "identification_detection_changelist", "select_all"),
-                    _link("Candidates", "identification_candidate_changelist", "compare", "may_decide"),
-                    _link("Match edges", "identification_matchedge_changelist", "join_inner", "may_decide"),
-                    _link("Individuals", "identification_individual_changelist", "pets"),
-                    _link("Decisions", "identification_decision_changelist", "rule", "may_decide"),
-                    _link(
-                        "Review positions", "identification_reviewposition_changelist", "bookmark", "is_administrator"
-                    ),
-                ],
-            },
-            {
-                "title": "Processing",
-                "collapsible": True,
-                "items": [
-                    _link("Work", "identification_work_changelist", "engineering", badge="failures_badge"),
-                    _link("Ingest runs", "identification_ingestreport_changelist", "upload", "may_ingest"),
-                    _link("Skipped files", "identification_skippedphoto_changelist", "hide_image", "may_ingest"),
-                    _link("Station backgrounds", "identification_stationbackgroundrecord_changelist", "landscape"),
-                    _link("Embeddings", "identification_embedding_changelist", "scatter_plot"),
-                    _link("Local features", "identification_localfeatureset_changelist", "grain"),
-                    _link(
-                        "Embedding models", "identification_embeddingmodel_changelist", "neurology", "is_administrator"
-                    ),
-                    _link("Activations", "identification_modelactivation_changelist", "swap_horiz", "is_administrator"),
-                    _link("Not encoded", "identification_encodingfailure_changelist", "report", "is_administrator"),
-                    _link("Trainings", "identification_trainingrun_changelist", "model_training", "is_administrator"),
-                    _link("Heartbeats", "identification_heartbeat_changelist", "favorite", "is_administrator"),
-                    _link("Queue", "django_q_ormq_changelist", "queue", "is_administrator"),
-                    _link("Schedules", "django_q_schedule_changelist", "update", "is_administrator"),
-                    _link("Failed tasks", "django_q_failure_changelist", "error", "is_administrator"),
-                    _link("Finished tasks", "django_q_success_changelist", "task_alt", "is_administrator"),
-                ],
-            },
-            {
-                "title": "Access",
-                "collapsible": True,
-                "items": [
-                    _link("Memberships", "identification_membership_changelist", "group", "may_ingest"),
-                    _link("Accounts", "identification_user_changelist", "person", "is_administrator"),
-                    _link("Groups", "auth_group_changelist", "groups", "is_administrator"),
-                    _link("Audit", "identification_auditentry_changelist", "history", "is_administrator"),
-                ],
-            },
-        ],
+        "navigation": "spotid_site.theme.navigation",
     },
 }

@@ -206,3 +206,18 @@ def test_candidates_show_what_was_decided_of_them(client, administrator):
     page = client.get(reverse("admin:identification_candidate_changelist"))
     verdicts = sorted(str(row.edge_verdict) for row in page.context["cl"].result_list)
     assert verdicts == ["None", "match", "match"]
+
+
+def badges(client) -> list[str]:
+    page = client.get(reverse("admin:index"))
+    items = [item for group in page.context["sidebar_navigation"] for item in group["items"]]
+    assert [item["title"] for item in items if item["title"] == "Work"] == ["Work"]
+    assert ">none<" not in "".join(page.content.decode().lower().split())
+    return [item["badge"] for item in items if item.get("badge")]
+
+
+def test_the_sidebar_counts_photos_that_failed_and_says_nothing_of_none(client, administrator):
+    assert badges(client) == []
+    survey, _ = make_reviewable_survey(individuals=1, photos=1)
+    make_sighting(survey, state="failed", stage="detect", reason="The file ends early.")
+    assert badges(client) == ["1"]
