@@ -4,7 +4,7 @@
 
 Crops and their masks are made as the pipeline makes them without weights: GrabCut within the box. Vectors are those of
 the model that ships; coefficients with a similarity belong to its weights, count under no others, and are written only
-where they make the Brier score of the held-out survey better by WORTHWHILE.
+where they make the Brier score of the held-out survey better by ``modelzoo.calibrating.WORTHWHILE``.
 A pair of the fit is a query and one of its five best candidates by verification weight, as the review page shows them;
 pairs of one event are left out, because near-duplicates would make the rest look too good. The share of right pairs
 among them is the prior. --write replaces modelzoo/default_calibration.py.
@@ -27,6 +27,7 @@ import numpy as np
 from local_features import photos_below, read
 from numpy.typing import NDArray
 
+from modelzoo.calibrating import alone, best_candidates, brier, without_similarity, worthwhile
 from modelzoo.calibration import Calibration, Evidence, fit
 from modelzoo.local import LocalConfig, LocalFeatures, extract, verify
 from modelzoo.local.verify import FrameBox
@@ -38,8 +39,6 @@ from preprocessing.types import Box
 
 ROOT = Path(__file__).resolve().parents[1]
 FIRST_SEED = 101
-CANDIDATES = 5
-WORTHWHILE = 0.02
 Pair = tuple[Evidence, bool]
 
 
@@ -130,27 +129,13 @@ def candidate_pairs(seen: list[Seen], config: LocalConfig) -> list[Pair]:
                 embedding=model.sha256,
                 weight=v.weight,
             )
-    pairs = []
-    for i in range(n):
-        order = [j for j in np.argsort(-weight[i], kind="stable").tolist() if weight[i, j] >= 0][:CANDIDATES]
-        pairs += [(found[min(i, j), max(i, j)], seen[i].label == seen[j].label) for j in order]
-    return pairs
+    shown = best_candidates(weight)
+    return [(found[min(i, j), max(i, j)], seen[i].label == seen[j].label) for i, j in shown]
 
 
-def alone(pairs: list[Pair]) -> list[Pair]:
+def without_vectors(pairs: list[Pair]) -> list[Pair]:
     """The same pairs without their similarity."""
-    return [(replace(evidence, similarity=None), same) for evidence, same in pairs]
-
-
-def without_similarity(calibration: Calibration) -> Calibration:
-    """The same calibration, under which no similarity counts."""
-    return replace(
-        calibration,
-        fused_intercept=calibration.intercept,
-        fused_weight=calibration.weight,
-        similarity=0.0,
-        embedding="",
-    )
+    return [(alone(evidence), same) for evidence, same in pairs]
 
 
 def usual_weight(pairs: list[Pair]) -> float:
@@ -174,7 +159,7 @@ def reliability(calibration: Calibration, pairs: list[Pair]) -> dict[str, Any]:
         "pairs": len(p),
         "right": float(y.mean()),
         "ece": error,
-        "brier": float(np.mean((p - y) ** 2)),
+        "brier": brier(p.tolist(), [same for _, same in pairs]),
         "bins": rows,
     }
 
@@ -234,14 +219,14 @@ def main() -> None:
     tables = {
         "synthetic, fitted": reliability(calibration, fitting),
         "synthetic, held out": reliability(calibration, groups[-1]),
-        "synthetic, held out, local features alone": reliability(calibration, alone(groups[-1])),
+        "synthetic, held out, local features alone": reliability(calibration, without_vectors(groups[-1])),
     }
     fused, plain = (tables[f"synthetic, held out{rest}"]["brier"] for rest in ("", ", local features alone"))
-    counted = fused < (1 - WORTHWHILE) * plain
+    counted = worthwhile(fused, plain)
     for folder in arguments.check:
         real = real_pairs(folder, arguments.sample, config)
         tables[folder.name] = reliability(calibration, real)
-        tables[f"{folder.name}, local features alone"] = reliability(calibration, alone(real))
+        tables[f"{folder.name}, local features alone"] = reliability(calibration, without_vectors(real))
     for name, table in tables.items():
         show(name, table)
     print(json.dumps(calibration.to_dict()))

@@ -21,6 +21,7 @@ from . import default_calibration as shipped
 _RIDGE = 0.5
 _STEPS = 200
 _FEWEST_PAIRS = 20
+_LARGEST = 1e9
 
 
 @dataclass(frozen=True)
@@ -72,9 +73,12 @@ class Calibration:
     FUSED: ClassVar[tuple[str, ...]] = ("fused_intercept", "fused_weight", "similarity")
 
     def __post_init__(self) -> None:
-        numbers = [v for v in asdict(self).values() if not isinstance(v, str)]
-        if not all(math.isfinite(v) for v in numbers):
-            raise ValueError("coefficients are finite")
+        texts = {name: v for name, v in asdict(self).items() if name in ("embedding", "version")}
+        numbers = [v for name, v in asdict(self).items() if name not in texts]
+        if not all(isinstance(v, str) for v in texts.values()):
+            raise ValueError("version and embedding are texts")
+        if not all(isinstance(v, int | float) and not isinstance(v, bool) and abs(v) < _LARGEST for v in numbers):
+            raise ValueError("coefficients are finite numbers")
         if min(self.weight, self.fused_weight, self.similarity, self.usual_weight) < 0:
             raise ValueError("slopes are at least 0: more evidence must not lower the probability")
 
