@@ -25,7 +25,7 @@ from modelzoo.weights import ChecksumError, WeightsError
 TINY = DenseConfig(dimension=16, stem=4, fine=8, middle=8, coarse=8, animal_side=80, mean_side=110, keypoints=90)
 
 
-def _features(rng, n=40, d=16, shift=(0, 0), width=200, height=100):
+def _features(rng, n=40, d=16, width=200, height=100):
     places = np.stack([rng.permutation(48)[:n] * 4 + 2, rng.integers(0, 24, n) * 4 + 2], axis=1)
     rows = rng.standard_normal((n, d))
     rows = np.rint(127 * rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.int8)
