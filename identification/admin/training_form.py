@@ -168,6 +168,7 @@ GROUPS: dict[str, tuple[Setting, ...]] = {
         Setting("margin", None, "Empty: as its paper has it (0.28 adaptive, 0.2 CosFace, 10 triplet).", 0, 100),
         Setting("scale", 64.0, "Of CosFace and ArcFace.", 0, 1000, above=True),
         Setting("train_prototypes", True, "The original left the vectors that stand for identities as they began."),
+        Setting("prototype_lr_factor", 1.0, "How much faster those learn than the network.", 0, 1000, above=True),
     ),
     "Augmentation": (
         Setting("augment", True, "Vary photos each time they are seen. They are never mirrored."),

@@ -77,6 +77,8 @@ class TrainConfig:
     """Settings of one run; the defaults are the paper's for the adaptive CosFace. Sizes in pixels, angles in degrees.
 
     margin: None becomes the loss's own, as its paper has it (0.28 for the adaptive one).
+    prototype_lr_factor: the prototypes' learning rate as a multiple of the network's. An identity is in few batches of
+    an epoch, so that at 1 its prototype turns by a few degrees an epoch only; training from random weights wants more.
     batch_size: images per optimiser step; accumulation: into how many parts a batch is cut to save memory.
     patience: epochs without a DTkAP on the validation individuals that is better than that of all other epochs (the
     start apart) before training stops; 0 never stops early.
@@ -102,6 +104,7 @@ class TrainConfig:
     margin: float | None = None
     scale: float = 64.0
     train_prototypes: bool = True
+    prototype_lr_factor: float = 1.0
 
     epochs: int = 80
     patience: int = 15

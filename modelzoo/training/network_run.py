@@ -84,8 +84,9 @@ class NetworkRun:
             scale=config.scale,
             train_prototypes=config.train_prototypes,
         ).to(self.device)
-        trained = [*self.net.parameters(), *self.criterion.parameters()]
-        self.optimiser = torch.optim.Adam([p for p in trained if p.requires_grad], lr=config.learning_rate)
+        parts = ((self.net, 1.0), (self.criterion, config.prototype_lr_factor))
+        groups = [{"params": [p for p in m.parameters() if p.requires_grad], "factor": f} for m, f in parts]
+        self.optimiser = torch.optim.Adam([g for g in groups if g["params"]], lr=config.learning_rate)
         on_sides = self.embedding_config
         self.mean = torch.tensor(on_sides.mean, device=self.device).view(-1, 1, 1)
         self.std = torch.tensor(on_sides.std, device=self.device).view(-1, 1, 1)
@@ -97,11 +98,12 @@ class NetworkRun:
         config = self.config
         decays = (epoch - 1) // config.lr_step if config.lr_scheduler else 0
         for group in self.optimiser.param_groups:
-            group["lr"] = config.learning_rate * config.lr_gamma**decays
+            group["lr"] = config.learning_rate * config.lr_gamma**decays * group["factor"]
         self.sums = {}
 
     @property
     def learning_rate(self) -> float:
+        """Of the network."""
         return float(self.optimiser.param_groups[0]["lr"])
 
     def step(self, dataset: CoatDataset, batch: Sequence[int], epoch: int, number: int) -> float:

@@ -92,6 +92,7 @@ RULES: dict[str, Rule] = {
     "margin": _number(0, 100),
     "scale": _number(0, 1000, above=True),
     "train_prototypes": _flag,
+    "prototype_lr_factor": _number(0, 1000, above=True),
     "epochs": _whole(1, 10000),
     "patience": _whole(0, 10000),
     "batch_size": _whole(2, 4096),

@@ -179,6 +179,18 @@ def test_learning_rate_falls_by_steps():
     assert rates == pytest.approx([0.001, 0.001, 0.0007, 0.00049])
 
 
+def test_prototypes_can_learn_faster_than_the_network():
+    config = tiny_config(prototype_lr_factor=30.0, augment=False)
+    run = NetworkRun(config, initial_weights(config.embedding_config(), 0), [0, 0, 1, 1])
+    before = run.criterion.prototypes.detach().clone(), run.net.embedding.weight.detach().clone()
+    run.begin_epoch(6)
+    run.step(Pictures(4), [0, 1, 2, 3], 6, 0)
+    moved = (run.criterion.prototypes.detach() - before[0]).abs(), (run.net.embedding.weight.detach() - before[1]).abs()
+    assert run.learning_rate == pytest.approx(0.0007)
+    assert float(moved[1].max()) == pytest.approx(0.0007, rel=0.01)  # Adam's first step is the rate itself
+    assert float(moved[0].max()) == pytest.approx(0.021, rel=0.01)
+
+
 @pytest.mark.parametrize("trained", [True, False])
 def test_prototypes_are_trained_unless_they_are_to_stay(tmp_path, trained):
     config = tiny_config(train_prototypes=trained, augment=False)
