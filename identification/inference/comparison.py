@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
+import logging
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from .engines import Corners, local_config
+
+if TYPE_CHECKING:
+    from modelzoo.calibration import Calibration, Evidence
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -52,6 +58,7 @@ class CoatSet:
         framed: Sequence[Framed | None] | None = None,
         model: int | None = None,
         checksum: str = "",
+        calibration: Calibration | None = None,
     ) -> None:
         from modelzoo.local.features import LocalFeatures, from_bytes
 
@@ -62,6 +69,7 @@ class CoatSet:
             self.encoded = np.asarray(vectors.any(axis=1))
         self.model, self.checksum = model, checksum
         self.trained = trained
+        self.calibration = calibration or _default_calibration()
         self.framed = framed if framed is not None else [None] * len(self.features)
         self._index: Any = None
 
@@ -74,9 +82,16 @@ class CoatSet:
         if self.vectors is not None and other.vectors is not None:
             vectors = np.concatenate([self.vectors, other.vectors])
         known: dict[str, Any] = {"trained": self.trained, "model": self.model, "checksum": self.checksum}
-        joined = CoatSet([None] * (len(self) + len(other)), vectors, **known)
+        joined = CoatSet([None] * (len(self) + len(other)), vectors, calibration=self.calibration, **known)
         joined.features = [*self.features, *other.features]
         return joined
+
+    def under(self, vectors: NDArray[np.float32], checksum: str, chosen: Sequence[int]) -> CoatSet:
+        """Some of these coats, in the given order, with vectors of a trained model that is not in the register yet."""
+        framed = [self.framed[index] for index in chosen]
+        found = CoatSet([None] * len(chosen), vectors, trained=True, framed=framed, checksum=checksum)
+        found.features = [self.features[index] for index in chosen]
+        return found
 
     def similarity(self, i: int, j: int) -> float | None:
         """Cosine of two vectors, None where one is not encoded."""
@@ -86,29 +101,32 @@ class CoatSet:
 
     def compare(self, i: int, j: int) -> PairScore:
         """Verify one pair."""
+        from modelzoo.calibrating import alone
+
+        evidence = self.evidence(i, j)
+        return PairScore(
+            score=self.calibration.score(evidence),
+            probability=self.calibration.probability(evidence),
+            inliers=evidence.inliers,
+            similarity=evidence.similarity,
+            local_score=self.calibration.score(alone(evidence)),
+        )
+
+    def evidence(self, i: int, j: int) -> Evidence:
+        """What verification and vectors say of one pair."""
         from modelzoo.calibration import Evidence
         from modelzoo.local.verify import verify
 
         a, b = self.features[i], self.features[j]
         found = verify(a, b, local_config(), same_camera=self._same_camera(i, j))
-        similarity = self.similarity(i, j)
-        evidence = Evidence(
+        return Evidence(
             inliers=found.inliers,
             matches=found.matches,
             keypoints_a=len(a),
             keypoints_b=len(b),
-            similarity=similarity,
+            similarity=self.similarity(i, j),
             embedding=self.checksum if self.trained else "",
             weight=found.weight,
-        )
-        alone = Evidence(found.inliers, found.matches, len(a), len(b), weight=found.weight)
-        calibration = _calibration()
-        return PairScore(
-            score=calibration.score(evidence),
-            probability=calibration.probability(evidence),
-            inliers=found.inliers,
-            similarity=similarity,
-            local_score=calibration.score(alone),
         )
 
     def _same_camera(self, i: int, j: int) -> tuple[Corners, Corners] | None:
@@ -143,11 +161,31 @@ class CoatSet:
 
 
 @lru_cache(maxsize=1)
-def _calibration() -> Any:
+def _default_calibration() -> Calibration:
     from modelzoo.calibration import Calibration
 
     return Calibration.default()
 
 
-def calibration_version() -> str:
-    return str(_calibration().version)
+def calibration_of(name: str, checksum: str, evaluation: Mapping[str, Any]) -> Calibration:
+    """A model's own calibration where its evaluation carries one of its very weights, else the one that ships.
+
+    One that cannot be read is left out with a warning: scores then say what local features say.
+    """
+    from modelzoo.calibration import Calibration
+
+    said = evaluation.get("calibration") if isinstance(evaluation, Mapping) else None
+    if said is None:
+        return _default_calibration()
+    try:
+        if not isinstance(said, Mapping):
+            raise ValueError("a calibration is a JSON object")
+        own = Calibration.from_dict(said)
+    except (ValueError, TypeError) as error:
+        logger.warning("the calibration of %s is damaged and not used: %s", name, error)
+        return _default_calibration()
+    if not own.counts(checksum):
+        # An exported model comes back with another checksum, and to other animals.
+        logger.info("the calibration of %s is of other weights and not used", name)
+        return _default_calibration()
+    return own

@@ -14,7 +14,7 @@ from django.db.models import QuerySet
 from django.db.models.functions import Now
 
 from ..inference import engines
-from ..inference.comparison import CoatSet, Framed, PairScore, calibration_version
+from ..inference.comparison import CoatSet, Framed, PairScore, calibration_of
 from ..matching.candidates import Scored, Side, compatible, keep
 from ..models import Candidate, Category, Detection, Embedding, LocalFeatureSet, Population, Survey
 from ..selectors.graph import population_graph
@@ -87,7 +87,8 @@ def load_coats(
     if model is None:
         return sides, CoatSet(stored, None, trained=False, framed=framed)
     known: dict[str, Any] = {"trained": model.trained, "model": model.pk, "checksum": model.checksum}
-    return sides, CoatSet(stored, vectors, framed=framed, **known)
+    own = calibration_of(model.name, model.checksum, model.evaluation)
+    return sides, CoatSet(stored, vectors, framed=framed, calibration=own, **known)
 
 
 def _framed(detections: QuerySet[Detection]) -> list[Framed | None]:
@@ -138,7 +139,7 @@ class _Run:
             self.progress(done, total, "")
 
     def _store(self, scored: dict[int, list[tuple[Scored, PairScore]]]) -> None:
-        engine = f"{engines.local_version()}, {calibration_version()}"[:120]
+        engine = f"{engines.local_version()}, {self.coats.calibration.version}"[:120]
         rows = []
         for i, pairs in scored.items():
             by_detection = {item.detection: result for item, result in pairs}
