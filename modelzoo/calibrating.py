@@ -50,10 +50,22 @@ class Judged:
     sentence: str
 
 
-def best_candidates(weight: NDArray[np.float64]) -> Iterator[tuple[int, int]]:
-    """Every query with its CANDIDATES best, by an n×n matrix of verification weights; below 0: not compared."""
+def best_candidates(
+    weight: NDArray[np.float64], similarity: NDArray[np.float64] | None = None
+) -> Iterator[tuple[int, int]]:
+    """Every query with its CANDIDATES best, by an n×n matrix of verification weights; below 0: not compared.
+
+    similarity: n×n cosines, NaN where there is none. With it, the query's CANDIDATES best by cosine are candidates too:
+    where local features find nothing, it is those that a similarity that counts would bring before people.
+    """
     for query, row in enumerate(weight):
-        for candidate in [j for j in np.argsort(-row, kind="stable").tolist() if row[j] >= 0][:CANDIDATES]:
+        by_weight = [j for j in np.argsort(-row, kind="stable").tolist() if row[j] >= 0]
+        chosen = by_weight[:CANDIDATES]
+        if similarity is not None:
+            alike = np.where((row >= 0) & ~np.isnan(similarity[query]), similarity[query], -np.inf)
+            by_likeness = [j for j in np.argsort(-alike, kind="stable").tolist() if alike[j] > -np.inf]
+            chosen += [j for j in by_likeness[:CANDIDATES] if j not in chosen]
+        for candidate in chosen:
             yield query, candidate
 
 

@@ -7,6 +7,7 @@ import logging
 import math
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +19,12 @@ from django.utils.text import slugify
 from .. import permissions
 from ..errors import SpotIDError
 from ..inference import training as learning
+from ..inference.training_calibration import evaluation_of, judge_similarity
 from ..inference.training_report import Measured, measure
-from ..models import TrainingRun, User
+from ..models import Detection, TrainingRun, User
 from ..selectors.training import parts_folder_before
 from ..selectors.training_set import TrainingRow, training_set
+from .matching_run import load_coats
 from .models import model_register
 from .training import (
     TrainingClaim,
@@ -154,18 +157,32 @@ class _Training:
         )
         if trained.cancelled:
             raise _Stopped
-        self.teller.say(now=True, progress=_TRAINING_SHARE, history=_plain(trained.history), stage="Measuring")
+        self.teller.say(now=True, progress=_TRAINING_SHARE, history=_plain(trained.history), stage="Calibrating")
+        judged = self._judge_similarity(parts, trained)
         measured = measure(
             parts.test,
             trained=trained,
             start_model=self.run.start_model,
             config=self.config,
             title=f"Training {self.run.pk} on {self.run.population}",
-            about=self._about(parts, trained),
+            about=self._about(parts, trained) | {"In candidates' scores": judged.sentence},
             report=self.folder / REPORT_FILE,
             tell=self._measuring,
         )
-        self._register(parts, trained, measured)
+        measured = replace(measured, sentences=[*measured.sentences, judged.sentence])
+        self._register(parts, trained, measured, evaluation_of(judged))
+
+    def _judge_similarity(self, parts: learning.Parts, trained: learning.Trained) -> Any:
+        """Whether the new vectors are to have a say in candidates' scores."""
+        rows = parts.validation
+        images = Detection.objects.filter(pk__in=[row.detection for row in rows]).values_list("image_id", flat=True)
+        sides, coats = load_coats(self.run.population, set(images))
+
+        def tell(done: int, total: int, what: str) -> None:
+            self.teller.say(progress=_TRAINING_SHARE, stage=f"{what}, {done} of {total}"[:64])
+            self.teller.check()
+
+        return judge_similarity(rows, sides, coats, trained=trained, tell=tell)
 
     def _parts(self) -> learning.Parts:
         """The photos of this run, as they were when it began: a run that goes on learns from the same."""
@@ -225,7 +242,9 @@ class _Training:
             "Made": f"{timezone.now():%Y-%m-%d %H:%M} UTC",
         }
 
-    def _register(self, parts: learning.Parts, trained: learning.Trained, measured: Measured) -> None:
+    def _register(
+        self, parts: learning.Parts, trained: learning.Trained, measured: Measured, similarity: dict[str, Any]
+    ) -> None:
         self.teller.say(now=True, stage="Registering")
         run = self.run
         counts = {
@@ -250,7 +269,7 @@ class _Training:
         with transaction.atomic():
             candidate = model_register(
                 path=trained.weights,
-                card=self._card(parts, trained, measured),
+                card=self._card(parts, trained, measured, similarity),
                 acting_user=_still_administrator(run.requested_by),
                 parent=run.start_model,
                 report=outcome["report"],
@@ -259,7 +278,9 @@ class _Training:
         # The register has its own copy.
         trained.weights.unlink(missing_ok=True)
 
-    def _card(self, parts: learning.Parts, trained: learning.Trained, measured: Measured) -> dict[str, Any]:
+    def _card(
+        self, parts: learning.Parts, trained: learning.Trained, measured: Measured, similarity: dict[str, Any]
+    ) -> dict[str, Any]:
         run = self.run
         said = {part: _counted(parts.of(part)) for part in learning.PARTS}
         return {
@@ -279,6 +300,7 @@ class _Training:
                     "figures": measured.figures,
                     "comparisons": measured.comparisons,
                     "advice": measured.advice,
+                    **similarity,
                 }
             ),
             "source": f"training {run.pk} of this installation",

@@ -47,6 +47,16 @@ def test_candidates_are_the_best_by_weight_and_never_what_was_not_compared() -> 
     assert [j for i, j in best_candidates(crowd) if i == 0] == [9, 8, 7, 6, 5]
 
 
+def test_with_cosines_the_most_similar_are_candidates_too() -> None:
+    weight = np.zeros((12, 12))
+    weight[0, 1], weight[0, 11] = 3.0, -1.0
+    cosine = np.full((12, 12), np.nan)
+    cosine[0, 9], cosine[0, 3], cosine[0, 10], cosine[0, 11] = 0.9, 0.8, -0.5, 1.0
+    found = [j for i, j in best_candidates(weight, cosine) if i == 0]
+    assert found == [1, 0, 2, 3, 4, 9, 10], "nobody twice, none without a cosine, none that was not compared"
+    assert [j for i, j in best_candidates(weight, cosine) if i == 1] == [0, 1, 2, 3, 4]
+
+
 @pytest.mark.parametrize(("fused", "plain", "counts"), [(0.0979, 0.1, True), (0.0981, 0.1, False), (0.0, 0.0, False)])
 def test_a_gain_below_a_fiftieth_is_not_worth_it(fused: float, plain: float, counts: bool) -> None:
     assert worthwhile(fused, plain) is counts
