@@ -4,8 +4,11 @@
     python3 spotid.py bench synthetic_bank --out BANK/held_out --individuals 30 --views 6 --first 90000
     python3 spotid.py bench train_shipped_embedding --bank BANK --out DIR [--minutes M] [--threads N] [--quick]
 
-First at 128×64, where most is learned for a third of the time, then at 256×128. Both stages can be killed and started
-again. DIR gets cosface-synthetic-b2.safetensors (float16; the best epoch so far by DTkAP of held-out synthetic animals,
+In three stages, each from the best epoch of the one before. From random weights prototypes of many animals teach
+nothing for thousands of photos, because light and pose tell photos apart more than coats do; so the first stage sees
+one photo of each flank, changed four ways in each batch, where the pattern is all that stays. Then come all views at
+128×64, and last 256×128. Every stage can be killed and started again.
+DIR gets cosface-synthetic-b2.safetensors (float16; the best epoch so far by DTkAP of held-out synthetic animals,
 rewritten whenever there is a better one), cosface-synthetic-b2.json with its settings, size, SHA-256 and history, and
 the stages' own folders. No real photo is read here; benchmarks/embedding_transfer.py measures on those.
 """
@@ -16,6 +19,7 @@ import os
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
@@ -40,19 +44,26 @@ NAME = "cosface-synthetic-b2"
 # Plain CosFace: from random weights the adaptive margin, which vanishes where cosines are large, pays all prototypes
 # and photos for gathering in one direction, and did. A low scale and margin learn sooner.
 COMMON = {
+    "width": 128,
+    "height": 64,
     "dimension": 192,
     "loss": "cosface",
     "margin": 0.1,
     "scale": 30.0,
     "batch_size": 32,
     "patience": 0,
+    "learning_rate": 0.0004,
+    "lr_step": 4,
+    "jitter": 0.4,
     "checkpoint_steps": 40,
     "cache_mb": 4096,
     "seed": 3,
 }
+COPIES = 4
 STAGES = {
-    "128x64": {"width": 128, "height": 64, "epochs": 7, "learning_rate": 0.001, "lr_step": 2, "lr_gamma": 0.7},
-    "256x128": {"width": 256, "height": 128, "epochs": 1, "learning_rate": 0.0003},
+    "one_view": {"epochs": 12},
+    "all_views": {"epochs": 16},
+    "256x128": {"width": 256, "height": 128, "epochs": 3, "learning_rate": 0.0002, "lr_step": 1, "lr_gamma": 0.5},
 }
 QUICK = {"backbone": "test_efficientnet", "epochs": 2}
 
@@ -118,6 +129,8 @@ def run_stage(stage: str, arguments: argparse.Namespace, start: dict | None, dea
     sets = [
         photos_from_folders(arguments.bank / n / "crops", arguments.bank / n / "edges") for n in ("train", "held_out")
     ]
+    if stage == "one_view":
+        sets[0] = [replace(p, key=f"{p.key}#{n}") for p in sets[0] if p.crop.stem == "000" for n in range(COPIES)]
     if arguments.quick:
         sets = [photos[:120] for photos in sets]
     run_dir = arguments.out / stage
@@ -145,9 +158,12 @@ def main() -> None:
     torch.set_num_threads(arguments.threads)
     arguments.out.mkdir(parents=True, exist_ok=True)
     deadline = time.monotonic() + 60 * arguments.minutes
-    first = run_stage("128x64", arguments, None, deadline)
-    if first.outcome != "cancelled":
-        run_stage("256x128", arguments, load_file(first.weights), deadline)
+    start = None
+    for stage in STAGES:
+        result = run_stage(stage, arguments, start, deadline)
+        if result.outcome == "cancelled":
+            break
+        start = load_file(result.weights)
 
 
 if __name__ == "__main__":
