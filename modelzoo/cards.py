@@ -132,7 +132,7 @@ def _opened(path: Path) -> BinaryIO:
     try:
         return path.open("rb")
     except OSError as error:
-        raise WeightsError(f"the weights {path} cannot be read: {error.strerror or error}") from error
+        raise WeightsError(f"the weights {path.name} cannot be read: {error.strerror or error}") from error
 
 
 def _header(stream: BinaryIO, path: Path) -> dict[str, Any]:

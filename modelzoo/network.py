@@ -182,14 +182,14 @@ def load_weights(path: Path, *, sha256: str) -> dict[str, torch.Tensor]:
     try:
         data = path.read_bytes()
     except OSError as error:
-        raise WeightsError(f"the weights {path} cannot be read: {error.strerror or error}") from error
+        raise WeightsError(f"the weights {path.name} cannot be read: {error.strerror or error}") from error
     found = hashlib.sha256(data).hexdigest()
     if found != sha256.lower():
         raise ChecksumError(
-            f"the weights {path} are not the registered ones: SHA-256 is {found}, registered is {sha256.lower()}. "
+            f"the weights {path.name} are not the registered ones: SHA-256 is {found}, registered is {sha256.lower()}. "
             "The file is damaged or was replaced; restore it or register the new one."
         )
     try:
         return safetensors_load(data)
     except SafetensorError as error:
-        raise WeightsError(f"the weights {path} are no safetensors file: {error}") from error
+        raise WeightsError(f"the weights {path.name} are no safetensors file: {error}") from error

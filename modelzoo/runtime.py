@@ -158,10 +158,10 @@ class NetworkEmbedder:
         try:
             found = sha256_of(self.weights)
         except OSError as error:
-            raise WeightsError(f"the weights {self.weights} cannot be read: {error.strerror or error}") from error
+            raise WeightsError(f"the weights {self.weights.name} cannot be read: {error.strerror or error}") from error
         if found != self.sha256:
             raise ChecksumError(
-                f"the weights {self.weights} are not the registered ones: SHA-256 is {found}, "
+                f"the weights {self.weights.name} are not the registered ones: SHA-256 is {found}, "
                 f"registered is {self.sha256}"
             )
 
@@ -171,7 +171,7 @@ class NetworkEmbedder:
         try:
             net.load_state_dict(state)
         except RuntimeError as error:
-            raise WeightsError(f"the weights {self.weights} belong to another network: {error}") from error
+            raise WeightsError(f"the weights {self.weights.name} belong to another network: {error}") from error
         return net.eval().requires_grad_(False)
 
 

@@ -114,19 +114,19 @@ def read_weights(path: Path, sha256: str, config: VladConfig) -> VladWeights:
     try:
         data = path.read_bytes()
     except OSError as error:
-        raise WeightsError(f"the weights {path} cannot be read: {error.strerror or error}") from error
+        raise WeightsError(f"the weights {path.name} cannot be read: {error.strerror or error}") from error
     found = hashlib.sha256(data).hexdigest()
     if found != sha256.lower():
         raise ChecksumError(
-            f"the weights {path} are not the registered ones: SHA-256 is {found}, registered is {sha256.lower()}. "
+            f"the weights {path.name} are not the registered ones: SHA-256 is {found}, registered is {sha256.lower()}. "
             "The file is damaged or was replaced; restore it or register the new one."
         )
     try:
         tensors = {name: np.asarray(value, np.float32) for name, value in safetensors_load(data).items()}
     except (SafetensorError, KeyError, ValueError) as error:
-        raise WeightsError(f"the weights {path} are no safetensors file: {error}") from error
+        raise WeightsError(f"the weights {path.name} are no safetensors file: {error}") from error
     if set(tensors) != {"mean", "axes", "words"}:
-        raise WeightsError(f"the weights {path} are no vocabulary of {KIND}")
+        raise WeightsError(f"the weights {path.name} are no vocabulary of {KIND}")
     weights = VladWeights(**tensors)
     weights.check(config)
     return weights

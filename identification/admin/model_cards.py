@@ -50,10 +50,13 @@ def figure_rows(evaluation: Mapping[str, Any]) -> list[FigureRow]:
     return rows
 
 
-def strictest(tables: Mapping[str, Any]) -> Mapping[str, Any] | None:
+def strictest(tables: Any) -> Mapping[str, Any] | None:
+    """The table of the strictest variant that was measured; cards come from elsewhere and may hold anything."""
     for events, heading in _TABLES:
-        table = (tables.get(events) or {}).get(heading) or {}
-        if table.get("figures") and table.get("queries"):
+        table: Any = tables
+        for key in (events, heading):
+            table = table.get(key) if isinstance(table, Mapping) else None
+        if isinstance(table, Mapping) and isinstance(table.get("figures"), Mapping) and table.get("queries"):
             return dict(table)
     return None
 
@@ -69,7 +72,7 @@ def _cell(figure: Any) -> str:
 def headline(evaluation: Mapping[str, Any]) -> str:
     """One line for the list of models."""
     rows = figure_rows(evaluation)
-    own = next((row for row in rows if row.name in ("new", "candidate", "model", "embedding")), None)
+    own = next((row for row in rows if row.name in ("newly trained", "new", "candidate", "model", "embedding")), None)
     if own is not None or len(rows) == 1:
         row = own or rows[0]
         return ", ".join(f"{title} {cell}" for (_, title), cell in zip(_FIGURES[:2], row.cells, strict=False))

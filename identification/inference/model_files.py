@@ -110,8 +110,11 @@ def write_with_card(source: Path, target: Path, card: Mapping[str, Any]) -> None
         raise UnfitModel(_sentence(error)) from None
 
 
-def probe(path: Path, card: Mapping[str, Any]) -> None:
-    """Load the network once and encode a made-up coat. Raises UnfitModel where weights and card do not fit together."""
+def probe(path: Path, card: Mapping[str, Any]) -> str:
+    """Load the network once and encode a made-up coat; returns what computes its vectors here, and why.
+
+    Raises UnfitModel where weights and card do not fit together.
+    """
     import numpy as np
 
     from modelzoo.coats import CoatPixels, EncodingError
@@ -131,6 +134,7 @@ def probe(path: Path, card: Mapping[str, Any]) -> None:
         raise UnfitModel(f"No network can be made of the card's settings: {error}.") from None
     if vectors.shape != (1, card["dimension"]):
         raise UnfitModel(f"The card says {card['dimension']} dimensions, but the network makes {vectors.shape[1]}.")
+    return embedder.describe()
 
 
 def _sentence(error: Exception) -> str:

@@ -160,7 +160,9 @@ class _Run:
         except (OSError, ValueError, EncodingError) as error:
             if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EMFILE, errno.ENFILE):
                 raise
-            bad[cut.detection] = f"Its crop cannot be read: {getattr(error, 'strerror', None) or error}."
+            # Messages of Pillow hold the path of the file on this server.
+            said = error if isinstance(error, EncodingError) else getattr(error, "strerror", None) or "it is damaged"
+            bad[cut.detection] = f"Its crop cannot be read: {said}."
             return None
 
     def _encode_coats(

@@ -59,9 +59,9 @@ def load_checkpoint(path: Path) -> dict[str, Any] | None:
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
     except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError) as error:
-        raise TrainingError(f"the checkpoint {path} is damaged; remove it to begin anew: {error}") from error
+        raise TrainingError(f"the checkpoint {path.name} is damaged; remove it to begin anew: {error}") from error
     if not isinstance(state, dict) or state.get("format") != FORMAT:
-        raise TrainingError(f"{path} is no checkpoint of this version; remove it to begin anew")
+        raise TrainingError(f"{path.name} is no checkpoint of this version; remove it to begin anew")
     return state
 
 

@@ -318,7 +318,7 @@ def _claim(run_dir: Path, fingerprint: str) -> TrainingResult | None:
         write_file(marker, fingerprint)
     elif marker.read_text(encoding="utf-8") != fingerprint:
         raise TrainingError(
-            f"{run_dir} holds a run with other settings, photos or weights to start from; take another folder"
+            f"{run_dir.name} holds a run with other settings, photos or weights to start from; take another folder"
         )
     return TrainingResult.from_json(result.read_text(encoding="utf-8"), run_dir) if result.is_file() else None
 

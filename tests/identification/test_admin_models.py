@@ -11,6 +11,7 @@ from django.urls import reverse
 from django_q.models import OrmQ
 
 from identification.admin.model_cards import facts, figure_rows, headline, plain_figures
+from identification.inference.training_report import NEW, TITLES
 from identification.models import AuditEntry, EmbeddingModel, ModelActivation
 from identification.services.activation_run import activation_run
 from modelzoo.cards import read_card
@@ -23,7 +24,8 @@ pytestmark = pytest.mark.django_db
 
 FIGURES = {
     "figures": {
-        "new": {
+        # As a training names its scorers.
+        TITLES[NEW]: {
             "tables": {
                 "all": {"as_seen": {"queries": 9, "photos": 9, "individuals": 3, "figures": {"dt5ap": 0.9}}},
                 "other_events": {
@@ -240,7 +242,8 @@ def test_figures_of_any_form_are_shown() -> None:
         ("tigers · note", "x"),
     ]
     assert headline(other) == "tigers · dt5ap 0.512"
-    assert figure_rows({"figures": {"a": {"tables": {}}, "b": 3}}) == []
+    odd = {"a": {"tables": {}}, "b": 3, "c": {"tables": []}, "d": {"tables": {"all": 1}}, "e": {"tables": {"all": {}}}}
+    assert figure_rows({"figures": odd}) == [] and headline({"figures": odd}) == "–"
 
 
 def test_what_the_software_wrote_cannot_be_changed_by_form(client, administrator, new) -> None:

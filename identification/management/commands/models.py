@@ -108,8 +108,8 @@ class Command(BaseCommand):
         card = _card(options["card"]) or card_in(options["file"])
         if card is None:
             raise SpotIDError(f"{options['file'].name} carries no model card.")
-        probe(options["file"], checked_card(card))
-        self.stdout.write("It loads and encodes.")
+        runs = probe(options["file"], checked_card(card))
+        self.stdout.write(f"It loads and encodes: {runs}")
 
     def _export(self, options: dict[str, Any]) -> None:
         from ...selectors.models import model_by_name
