@@ -1,7 +1,12 @@
 """What retraining on confirmed individuals brings to individuals that it never saw.
 
     python3 spotid.py bench retrain_real --data DIR --work DIR [--config train.toml] [--start FILE.safetensors]
-        [--folds N] [--json FILE]
+        [--folds N] [--json FILE] [--card FILE]
+
+The figures of the cards below benchmarks/cards/ come from
+
+    … --data atrw --config benchmarks/settings/retrain_tigers.toml --card benchmarks/cards/retrained_tigers.json
+    … --data nyala --config benchmarks/settings/retrain_nyala.toml --card benchmarks/cards/retrained_nyala.json
 
 DIR/IDENTITY/PHOTO are finished crops, as in `real_coats`. The individuals are dealt into folds. For each fold a network
 is trained on the animals of the others, of which some only choose the best epoch, and ranks the photos of the fold
@@ -31,6 +36,7 @@ from numpy.typing import NDArray
 from real_coats import RealCoat, prepare
 from safetensors.torch import load_file
 
+from modelzoo.cards import ModelCard
 from modelzoo.coats import CoatPixels, EncodingError
 from modelzoo.embedders import Embedder, open_embedder
 from modelzoo.evaluation import (
@@ -179,6 +185,45 @@ def main() -> None:
     }
     if arguments.json is not None:
         arguments.json.write_text(json.dumps(table, indent=1) + "\n", encoding="utf-8")
+    if arguments.card is not None:
+        text = json.dumps(card_of(table).to_dict(), indent=1, ensure_ascii=False, sort_keys=True)
+        arguments.card.write_text(text + "\n", encoding="utf-8")
+
+
+def card_of(table: dict[str, Any]) -> ModelCard:
+    """What is said of the networks trained here. Their weights are not given away: the photos are not ours."""
+    config = TrainConfig.from_dict(table["config"])
+    arm = "trained from start" if "trained from start" in table["arms"] else "trained from random"
+    figures = {
+        name: {
+            variant: {
+                key: values["tables"]["all"][variant]["figures"][key] for key in ("t1", "t5", "dt5ap", "map", "auroc")
+            }
+            for variant in ("as_seen", "normalised")
+        }
+        for name, values in ((name, row["figures"]) for name, row in table["arms"].items())
+    }
+    return ModelCard(
+        name=f"retrained-{table['data']}",
+        config=config.embedding_config().to_dict(),
+        dimension=config.dimension,
+        trained=True,
+        training_data=(
+            f"{table['photos']} photos of {table['individuals']} individuals of {table['data']}, in {table['folds']} "
+            "folds by individual: one network per fold, measured on the individuals that it has not seen"
+        ),
+        licence="not given away",
+        evaluation={
+            "shown": arm,
+            "figures": figures,
+            "differences": table["differences"],
+            "interval": "95 %, percentile bootstrap over individuals",
+            "events": "unknown: near-duplicates of one event could not be left out",
+            "settings": table["config"],
+        },
+        source="benchmarks/retrain_real.py",
+        parent=table["start"] or "",
+    )
 
 
 def dealt(photos: Sequence[TrainingPhoto], folds: int, seed: int) -> list[set[str]]:
@@ -282,6 +327,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--start", type=Path, help="weights to start from, of the same architecture")
     parser.add_argument("--folds", type=int, default=2, help="into which the individuals are dealt (2)")
     parser.add_argument("--json", type=Path, help="write the figures to this file")
+    parser.add_argument("--card", type=Path, help="write a model card with the figures to this file")
     return parser.parse_args()
 
 
