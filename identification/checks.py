@@ -7,6 +7,8 @@ from django.conf import settings
 from django.core.checks import Error, register
 
 TRAINING_CLUSTER = "spotid-training"
+# As in `modelzoo.runtimes`, which is not loaded for this; a test holds them together.
+RUNTIMES = ("auto", "torch", "openvino")
 _MUST_BE_SET = ("timeout", "retry", "max_attempts", "bulk", "queue_limit", "ack_failures")
 
 
@@ -58,3 +60,13 @@ def named_weights(app_configs: Any, **kwargs: Any) -> list[Error]:
             hint = "Put the file there, name another one, or leave the setting out to use the next best engine."
             errors.append(Error(f"{name} names {named}, which is no file.", hint=hint, id="spotid.E004"))
     return errors
+
+
+@register()
+def known_runtime(app_configs: Any, **kwargs: Any) -> list[Error]:
+    """A worker would only find out at its first photo."""
+    if settings.SPOTID_RUNTIME in RUNTIMES:
+        return []
+    hint = "Leave the setting out to take what is fastest on this machine."
+    said = f"SPOTID_RUNTIME is {settings.SPOTID_RUNTIME!r}; it must be one of {', '.join(RUNTIMES)}."
+    return [Error(said, hint=hint, id="spotid.E007")]

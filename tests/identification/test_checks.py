@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from identification.checks import named_weights, queue_settings
+from identification.checks import RUNTIMES, known_runtime, named_weights, queue_settings
 
 
 def test_the_shipped_settings_are_in_order() -> None:
     assert queue_settings(None) == []
     assert named_weights(None) == []
+    assert known_runtime(None) == []
 
 
 def test_a_queue_that_would_retry_too_early_is_refused(settings) -> None:
@@ -34,3 +35,12 @@ def test_named_weights_that_are_not_there_are_named(settings, tmp_path) -> None:
     settings.SPOTID_DETECTOR_WEIGHTS = str(tmp_path / "none.onnx")
     (error,) = named_weights(None)
     assert error.id == "spotid.E004" and "none.onnx" in error.msg
+
+
+def test_a_runtime_that_there_is_not_is_named(settings) -> None:
+    from modelzoo import runtimes
+
+    assert runtimes.RUNTIMES == RUNTIMES
+    settings.SPOTID_RUNTIME = "onnx"
+    (error,) = known_runtime(None)
+    assert error.id == "spotid.E007" and "'onnx'" in error.msg and "auto, torch, openvino" in error.msg
