@@ -141,8 +141,8 @@ def make_card(config: VladConfig, crops: int, evaluation: dict[str, Any], comman
         source=f"SpotID, python3 spotid.py bench {command}",
         notes=(
             "Local features of the coat inside its mask, summed up word by word: there is no network. Its settings "
-            "were chosen by looking at the real sets under evaluation, so those figures flatter a little; its vocabulary "
-            "has seen none of them."
+            "were chosen by looking at the real sets under evaluation, so those figures flatter a little; its "
+            "vocabulary has seen none of them."
         ),
     )
 

@@ -166,6 +166,10 @@ def test_keys_held_down_decide_once(new_page, survey: tuple[Survey, Animals]) ->
     page.evaluate(
         "for (let i = 0; i < 5; i++) document.dispatchEvent(new KeyboardEvent('keydown', {key: 'm', bubbles: true}))"
     )
+    for _ in range(100):
+        if Decision.objects.exists():
+            break
+        page.wait_for_timeout(100)
     page.wait_for_load_state()
     page.wait_for_timeout(300)
     assert Decision.objects.count() == 1
