@@ -137,6 +137,11 @@ class Command(BaseCommand):
         if run.state == TrainingRun.State.CANCELLED:
             self.stdout.write(f"Training {run.pk} is stopped. It goes on with: retrain --resume {run.pk}")
             return
+        if run.state in TrainingRun.OPEN:
+            raise CommandError(
+                f"Training {run.pk} is not through: {run.error or 'the training worker has taken it over.'} It goes on "
+                "in the training worker, while that runs. The admin shows how it stands and can cancel it."
+            )
         if run.state != TrainingRun.State.DONE or run.candidate is None:
             raise CommandError(f"Training {run.pk}: {run.get_state_display().lower()}. {run.error}")
         from django.conf import settings
