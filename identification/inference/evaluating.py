@@ -335,15 +335,15 @@ def _rows(embed: Callable[[list[Any]], Any], dimension: int, coats: Sequence[Any
 
 
 def _load(item: Stored) -> Any:
-    """None for a coat whose files are gone."""
-    from .coats import load_coat
+    """None for a coat whose files are gone or do not fit together."""
+    from .coats import EncodingError, load_coat
 
     if item.crop is None:
         return None
     try:
         return load_coat(item.crop, item.edges, item.mask)
-    except OSError:
-        logger.warning("%s cannot be read: its coat is left out where it is needed", item.crop.name)
+    except (OSError, ValueError, EncodingError) as error:
+        logger.warning("%s cannot be read, its coat is left out where it is needed: %s", item.crop.name, error)
         return None
 
 
