@@ -52,11 +52,16 @@ class Trained:
 
 @dataclass(frozen=True)
 class Parts:
-    """Photos to learn from, to choose the best epoch by, and to measure on once; they share no individual."""
+    """Photos to learn from, to choose the best epoch by, and to measure on once; they share no individual.
+
+    doubt: why a model that the new one is held against, or begins from, may have learned from the test photos; "" when
+    none has.
+    """
 
     train: tuple[TrainingRow, ...]
     validation: tuple[TrainingRow, ...]
     test: tuple[TrainingRow, ...]
+    doubt: str = ""
 
     def of(self, part: str) -> tuple[TrainingRow, ...]:
         rows: tuple[TrainingRow, ...] = getattr(self, part)
@@ -64,22 +69,30 @@ class Parts:
 
 
 def training_settings(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Every setting of a training, those not given at their defaults. Raises TrainingRefused, naming what is wrong."""
+    """Every setting of a training, those not given as the paper has them for the loss.
+
+    Raises TrainingRefused, naming what is wrong.
+    """
     from modelzoo.training.config import PATH_KEYS, TrainConfig
 
     try:
-        config = TrainConfig.from_dict({key: value for key, value in values.items() if key not in PATH_KEYS})
+        paper = TrainConfig.of_the_paper(values.get("loss", TrainConfig.loss)).to_dict()
+        config = TrainConfig.from_dict(paper | {key: value for key, value in values.items() if key not in PATH_KEYS})
     except (ValueError, TypeError) as error:
         raise TrainingRefused(f"Training settings: {str(error).rstrip('.')}.") from None
     return {key: value for key, value in config.to_dict().items() if key not in PATH_KEYS}
 
 
-def parts_of(rows: Sequence[TrainingRow], config: Mapping[str, Any], before: Mapping[int, str]) -> Parts:
-    """Split by individual. before: the part of each detection in an earlier training of the population.
+def parts_of(
+    rows: Sequence[TrainingRow], config: Mapping[str, Any], compared: Mapping[int, str], others: Mapping[int, str]
+) -> Parts:
+    """Split by individual. compared, others: the part of each detection in earlier trainings (:func:`union_of_parts`),
+    in those behind the start model and the active one, and in further ones.
 
     Individuals keep their part, so that none that an earlier model learned from is measured on now; what is new is
-    drawn. One that was in several parts (a merge) goes where most was learned from it. Where that leaves a part with
-    too few individuals everything is drawn anew. Raises TrainingRefused.
+    drawn. One that was in several parts goes where most was learned from it. Where that leaves a part with too few
+    individuals, first the others do not count; then everything is drawn anew, and `doubt` says what that spoils.
+    Raises TrainingRefused.
     """
     from modelzoo.training.splits import FEWEST_PAIRED, paired_individuals, split_individuals
 
@@ -89,13 +102,40 @@ def parts_of(rows: Sequence[TrainingRow], config: Mapping[str, Any], before: Map
         drawn = split_individuals(photos, config["seed"], shares)
     except ValueError as error:
         raise TrainingRefused(_sentence(error)) from None
-    part_of = {photo.individual: part for part in PARTS for photo in getattr(drawn, part)}
-    kept = {**part_of, **_earlier_parts(rows, before)}
-    for part in PARTS:
-        if len(paired_individuals([photo for photo in photos if kept[photo.individual] == part])) < FEWEST_PAIRED:
-            kept = part_of
-            break
-    return Parts(*(tuple(row for row in rows if kept[str(row.individual)] == part) for part in PARTS))
+    anew = {photo.individual: part for part in PARTS for photo in getattr(drawn, part)}
+    needed = [part for part in PARTS if getattr(drawn, part)]
+
+    def enough(part_of: Mapping[str, str]) -> bool:
+        found = {part: [photo for photo in photos if part_of[photo.individual] == part] for part in needed}
+        return all(len(paired_individuals(some)) >= FEWEST_PAIRED for some in found.values())
+
+    known = _earlier_parts(rows, compared)
+    kept = {**anew, **_earlier_parts(rows, union_of_parts([compared, others]))}
+    kept = next((some for some in (kept, {**anew, **known}) if enough(some)), anew)
+    parts = (tuple(row for row in rows if kept[str(row.individual)] == part) for part in PARTS)
+    return Parts(*parts, doubt=_doubt(kept, known))
+
+
+def _doubt(part_of: Mapping[str, str], known: Mapping[str, str]) -> str:
+    held = [name for name, part in part_of.items() if part == "test"]
+    spoiled = sum(known.get(name, "test") != "test" for name in held)
+    if not spoiled:
+        return ""
+    return (
+        f"{spoiled} of the {len(held)} animals that are measured on are animals that the start model or the model in "
+        "use learned from, or was chosen on: too few others have two photos of one flank, so the parts were drawn "
+        "anew. The figures may flatter the models that know them."
+    )
+
+
+def union_of_parts(several: Iterable[Mapping[int, str]]) -> dict[int, str]:
+    """The part of each detection in several trainings: the one that most was learned from it in."""
+    found: dict[int, str] = {}
+    for part_of in several:
+        for detection, part in part_of.items():
+            if detection not in found or PARTS.index(part) < PARTS.index(found[detection]):
+                found[detection] = part
+    return found
 
 
 def _earlier_parts(rows: Iterable[TrainingRow], before: Mapping[int, str]) -> dict[str, str]:
@@ -109,7 +149,8 @@ def _earlier_parts(rows: Iterable[TrainingRow], before: Mapping[int, str]) -> di
 
 def write_parts(path: Path, parts: Parts) -> None:
     """Keep what a training learns from, whatever people decide while it goes on."""
-    text = json.dumps({part: [asdict(row) for row in parts.of(part)] for part in PARTS})
+    kept: dict[str, Any] = {part: [asdict(row) for row in parts.of(part)] for part in PARTS}
+    text = json.dumps(kept | ({"doubt": parts.doubt} if parts.doubt else {}))
     beside = path.with_suffix(".part")
     beside.write_text(text, encoding="utf-8")
     beside.replace(path)
@@ -120,7 +161,8 @@ def read_parts(path: Path) -> Parts | None:
     if not path.is_file():
         return None
     kept = json.loads(path.read_text(encoding="utf-8"))
-    return Parts(*(tuple(TrainingRow(**row) for row in kept[part]) for part in PARTS))
+    rows = (tuple(TrainingRow(**row) for row in kept[part]) for part in PARTS)
+    return Parts(*rows, doubt=kept.get("doubt", ""))
 
 
 def train(

@@ -28,10 +28,14 @@ TITLES = {
     UNTRAINED: "same network, untrained",
 }
 _BATCH = 8
+_NAMED = 20
 _NOT_LEARNED = (
     "No measurable difference: it is better than the model in use, but not measurably better than an untrained network "
     "of its own kind, so nothing says that it has learned coats."
 )
+
+
+_DOUBTFUL = "No difference that could be relied on, though the new network comes out better. {}"
 
 
 @dataclass(frozen=True)
@@ -68,12 +72,14 @@ def measure(
     about: Mapping[str, str],
     report: Path,
     tell: Tell,
+    doubt: str = "",
 ) -> Measured:
     """Evaluate the new network and what it is held against on photos of individuals that no part of it has seen.
 
     Held against: the model in use, the one that the training began from, every shipped vocabulary (VLAD) in the
-    register and the untrained network. about: what the report says first. `tell` is called between batches and may
-    raise. Writes the report.
+    register and the untrained network. about: what the report says first. doubt: why an earlier model may have learned
+    from the photos after all (then no activation is advised). `tell` is called between batches and may raise. Writes
+    the report.
     """
     from modelzoo.evaluation import compare, evaluate_vectors
     from modelzoo.evaluation.report import write_report
@@ -104,7 +110,8 @@ def measure(
         if scorer.key in reports and scorer.key != NEW
     }
     names = {scorer.key: _named(scorer) for scorer in scorers}
-    advice, sentences, verdict = _advise(comparisons, names, trained)
+    advice, sentences, verdict = _advise(comparisons, names, trained, doubt)
+    sentences += _unreadable(rows, readable)
     shortcuts = _shortcuts(trained, coats, photos, reports[NEW], tell)
     tell(1, 1, "Writing the report")
     write_report(
@@ -257,33 +264,45 @@ def _photo(row: TrainingRow) -> Any:
 
 
 def _coat(row: TrainingRow) -> Any:
-    """None for a photo whose files are gone."""
-    from .coats import load_coat
+    """None for a photo whose files are gone or do not fit together."""
+    from .coats import EncodingError, load_coat
 
     media = Path(settings.MEDIA_ROOT)
     try:
         return load_coat(
             media / row.crop, media / row.edges if row.edges else None, media / row.mask if row.mask else None
         )
-    except OSError:
-        logger.warning("the crop of detection %s cannot be read and is not measured on", row.detection)
+    except (OSError, ValueError, EncodingError) as error:
+        logger.warning("detection %s cannot be read and is not measured on: %s", row.detection, error)
         return None
 
 
+def _unreadable(rows: Sequence[TrainingRow], readable: Sequence[tuple[TrainingRow, Any]]) -> list[str]:
+    there = {row.detection for row, _ in readable}
+    gone = [row.detection for row in rows if row.detection not in there]
+    if not gone:
+        return []
+    more = " and more" if len(gone) > _NAMED else ""
+    named = ", ".join(map(str, gone[:_NAMED])) + more
+    return [f"{len(gone)} held-back photos could not be read and are not measured on: detections {named}."]
+
+
 def _advise(
-    comparisons: Mapping[str, Any], names: Mapping[str, str], trained: Trained
+    comparisons: Mapping[str, Any], names: Mapping[str, str], trained: Trained, doubt: str = ""
 ) -> tuple[str, list[str], Any | None]:
     """Advice, sentences, and the comparison that the report shows first; None when there is nothing to compare with.
 
     The advice is about the model in use. Against a network of the same kind that has learned nothing, a gain has to
-    show as well: else what is gained is the architecture's, not the training's.
+    show as well: else what is gained is the architecture's, not the training's. With a doubt, no gain counts.
     """
     first = _subject(comparisons)
+    sentences = [doubt] if doubt else []
     if not first:
-        return "no measurable difference", ["There was nothing to hold the new network against."], None
+        return "no measurable difference", [*sentences, "There was nothing to hold the new network against."], None
     verdict = comparisons[first]
     control = comparisons.get(UNTRAINED)
-    sentences = []
+    if verdict.advice == "activate" and doubt:
+        verdict = replace(verdict, advice="no measurable difference", sentence=_DOUBTFUL.format(doubt))
     if verdict.advice == "activate" and control is not None and control.advice != "activate":
         verdict = replace(verdict, advice="no measurable difference", sentence=_NOT_LEARNED)
         sentences.append(_NOT_LEARNED)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import datetime
 from typing import Any
 
 from django.utils import timezone
 
 from ..errors import SpotIDError
-from ..models import EmbeddingModel, TrainingRun
+from ..models import EmbeddingModel, Population, TrainingRun
 
 _KINDS = ("coatnet", "spotid-original")
 # Per channels of a network: which of its means and deviations are the edge map's.
@@ -86,7 +87,26 @@ def training_age(run: TrainingRun, now: datetime | None = None) -> float | None:
     return ((run.finished_at or now or timezone.now()) - run.started_at).total_seconds()
 
 
-def parts_folder_before(run: TrainingRun) -> list[str]:
-    """Folders of earlier finished trainings of the population, the latest first."""
-    earlier = TrainingRun.objects.filter(population=run.population, state=TrainingRun.State.DONE, pk__lt=run.pk)
-    return list(earlier.exclude(folder="").order_by("-pk").values_list("folder", flat=True))
+def compared_runs(start_model: EmbeddingModel | None) -> list[TrainingRun]:
+    """Finished trainings that the start model and the active one came out of, with all that those began from."""
+    active = EmbeddingModel.objects.filter(state=EmbeddingModel.State.ACTIVE).first()
+    return _runs_that_made([start_model, active])
+
+
+def _runs_that_made(models: Iterable[EmbeddingModel | None]) -> list[TrainingRun]:
+    found: dict[int, TrainingRun] = {}
+    waiting, seen = list(models), set()
+    while waiting:
+        model = waiting.pop()
+        if model is None or model.pk in seen:
+            continue
+        seen.add(model.pk)
+        runs = TrainingRun.objects.filter(candidate=model, state=TrainingRun.State.DONE).select_related("start_model")
+        found |= {run.pk: run for run in runs}
+        waiting += [model.parent, *(run.start_model for run in runs)]
+    return [found[number] for number in sorted(found)]
+
+
+def latest_run(population: Population) -> TrainingRun | None:
+    """The last finished training of a population."""
+    return TrainingRun.objects.filter(population=population, state=TrainingRun.State.DONE).order_by("-pk").first()

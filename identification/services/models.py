@@ -90,6 +90,14 @@ def model_register(
     return model
 
 
+def free_name(name: str, checksum: str, config: Mapping[str, Any]) -> str:
+    """The name, or with the beginning of the weights' SHA-256 when a model with other weights has it."""
+    there = EmbeddingModel.objects.filter(name=name).first()
+    if there is None or (there.checksum == checksum and there.config == config):
+        return name
+    return f"{name}-{checksum[:6]}"
+
+
 def _already(name: str, checksum: str, config: Mapping[str, Any]) -> EmbeddingModel | None:
     there = EmbeddingModel.objects.filter(name=name).first()
     if there is not None and (there.checksum != checksum or there.config != config):

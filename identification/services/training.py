@@ -16,11 +16,12 @@ from django.conf import settings
 from django.db import IntegrityError, connection, transaction
 from django.db.models import DateTimeField, F, Func, Value
 from django.db.models.functions import Now
+from django.utils import timezone
 
 from ..checks import TRAINING_CLUSTER
 from ..errors import SpotIDError
 from ..models import EmbeddingModel, Population, TrainingRun, User
-from ..selectors.training import has_learned, network_settings
+from ..selectors.training import compared_runs, has_learned, latest_run, network_settings
 from ..selectors.training_set import TrainingSet, training_set
 from .audit import audit_record
 from .models import administrators_only
@@ -68,20 +69,28 @@ def training_plan(
             f"A training is going on already (number {going_on.pk}, on {going_on.population}). Cancel it or wait."
         )
     refusals += _disk_refusal(start_model, config)
-    warnings = [*photos.warnings(), *_too_few_to_tell(photos, float(config.get("test_share", _TEST_SHARE)))]
+    test_share = float(config.get("test_share", _TEST_SHARE))
+    kept = latest_run(population) is not None or bool(compared_runs(start_model))
+    warnings = [*photos.warnings(), *_too_few_to_tell(photos, test_share, kept)]
     if start_model is not None and not has_learned(start_model):
         warnings.append(f"{start_model} is untrained: beginning from it is beginning from random numbers.")
     return TrainingPlan(photos, tuple(refusals), tuple(warnings))
 
 
-def _too_few_to_tell(photos: TrainingSet, test_share: float) -> list[str]:
-    """Whether the comparison at the end can find a difference at all."""
+def _too_few_to_tell(photos: TrainingSet, test_share: float, kept: bool) -> list[str]:
+    """Whether the comparison at the end can find a difference at all. kept: animals have parts of earlier trainings."""
     measured = max(2, round(photos.repeated * test_share))
     if measured >= _TELLING_INDIVIDUALS:
         return []
+    hint = f"A larger test share ({test_share:g} now) measures on more and learns from fewer."
+    if kept:
+        hint = (
+            "Animals of earlier trainings keep their part, so the test share divides new animals only: confirm more of "
+            "them."
+        )
     return [
         f"About {measured} individuals would be measured on; at least {_TELLING_INDIVIDUALS} are needed to tell a "
-        f"better network from chance. A larger test share ({test_share:g} now) measures on more and learns from fewer."
+        f"better network from chance. {hint}"
     ]
 
 
@@ -188,7 +197,7 @@ def training_cancel(*, run: TrainingRun, acting_user: User | None) -> TrainingRu
     if run.state not in TrainingRun.OPEN:
         raise SpotIDError(f"The training is over: {run.get_state_display().lower()}.")
     if run.state == State.PENDING:
-        run.state, run.stage, run.finished_at = State.CANCELLED, "Cancelled", None
+        run.state, run.stage, run.finished_at = State.CANCELLED, "Cancelled", timezone.now()
     else:
         run.cancel_requested, run.stage = True, "Stopping"
     run.save(update_fields=["state", "stage", "finished_at", "cancel_requested"])
@@ -206,6 +215,9 @@ def training_resume(*, run: TrainingRun, acting_user: User | None, enqueue: bool
                 raise SpotIDError(
                     f"Only a cancelled or failed training can go on; this one is {run.get_state_display().lower()}."
                 )
+            refusals = _disk_refusal(run.start_model, run.config)
+            if refusals:
+                raise SpotIDError(" ".join(refusals))
             run.state, run.stage, run.cancel_requested = State.PENDING, "Waiting", False
             run.attempts, run.error, run.finished_at = 0, "", None
             run.save(update_fields=["state", "stage", "cancel_requested", "attempts", "error", "finished_at"])
@@ -288,6 +300,7 @@ def training_stop(*, claim: TrainingClaim, cancelled: bool) -> None:
         lease_until=None,
         worker="",
         cancel_requested=False,
+        finished_at=Now() if cancelled else None,
     )
 
 
@@ -312,7 +325,7 @@ UPDATE identification_trainingrun SET
     stage = CASE WHEN cancel_requested THEN 'Cancelled' WHEN attempts >= %s THEN 'Failed' ELSE 'Waiting' END,
     error = CASE WHEN cancel_requested OR attempts < %s THEN '' ELSE 'The training process died ' || attempts ||
         ' times without getting further. Perhaps there was not enough memory: a smaller batch needs less.' END,
-    finished_at = CASE WHEN NOT cancel_requested AND attempts >= %s THEN clock_timestamp() END,
+    finished_at = CASE WHEN cancel_requested OR attempts >= %s THEN clock_timestamp() END,
     lease_until = NULL, worker = '', cancel_requested = false, token = nextval('spotid_fencing_token')
 WHERE state = 'running' AND (lease_until < clock_timestamp() OR worker = ANY(%s))
 """

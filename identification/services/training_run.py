@@ -22,10 +22,10 @@ from ..inference import training as learning
 from ..inference.training_calibration import evaluation_of, judge_similarity
 from ..inference.training_report import Measured, measure
 from ..models import Detection, TrainingRun, User
-from ..selectors.training import parts_folder_before
+from ..selectors.training import compared_runs, latest_run
 from ..selectors.training_set import TrainingRow, training_set
 from .matching_run import load_coats
-from .models import model_register
+from .models import free_name, model_register
 from .training import (
     TrainingClaim,
     training_claim,
@@ -71,7 +71,7 @@ def training_run(
             TrainingRun.objects.select_related("population", "start_model", "requested_by").get(pk=run_id), teller
         ).go()
     except _Stopped:
-        training_stop(claim=claim, cancelled=teller.cancelled)
+        _give_back(claim, teller.cancelled)
     except LeaseLost:
         logger.info("training %s was taken over", run_id)
     except (OperationalError, InterfaceError):
@@ -79,6 +79,13 @@ def training_run(
     except Exception as error:
         _record_failure(claim, error)
     return True
+
+
+def _give_back(claim: TrainingClaim, cancelled: bool) -> None:
+    try:
+        training_stop(claim=claim, cancelled=cancelled)
+    except LeaseLost:
+        logger.info("training %s was taken over", claim.run_id)
 
 
 def _record_failure(claim: TrainingClaim, error: Exception) -> None:
@@ -147,6 +154,7 @@ class _Training:
     def go(self) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
         parts = self._parts()
+        self._warn(parts.doubt)
         trained = learning.train(
             parts,
             self.config,
@@ -168,6 +176,7 @@ class _Training:
             about=self._about(parts, trained) | {"In candidates' scores": judged.sentence},
             report=self.folder / REPORT_FILE,
             tell=self._measuring,
+            doubt=parts.doubt,
         )
         measured = replace(measured, sentences=[*measured.sentences, judged.sentence])
         self._register(parts, trained, measured, evaluation_of(judged))
@@ -194,16 +203,26 @@ class _Training:
         refusals = photos.refusals()
         if refusals:
             raise SpotIDError(" ".join(refusals))
-        parts = learning.parts_of(photos.rows, self.config, self._earlier_parts())
+        runs, latest = compared_runs(self.run.start_model), latest_run(self.run.population)
+        compared, others = [_parts_in(run) for run in runs], _parts_in(latest)
+        parts = learning.parts_of(
+            photos.rows, self.config, learning.union_of_parts(found for found in compared if found), others or {}
+        )
+        lost = [run for run, found in zip(runs, compared, strict=True) if found is None]
+        if lost:
+            numbers = ", ".join(str(run.pk) for run in lost)
+            said = (
+                f"What training {numbers} learned from is no longer known: the start model or the model in use "
+                "may know the animals that are measured on."
+            )
+            parts = replace(parts, doubt=f"{said} {parts.doubt}".strip())
         learning.write_parts(self.folder / PARTS_FILE, parts)
         return parts
 
-    def _earlier_parts(self) -> dict[int, str]:
-        for folder in parts_folder_before(self.run):
-            earlier = learning.read_parts(Path(settings.SPOTID_HOME) / folder / PARTS_FILE)
-            if earlier is not None:
-                return {row.detection: part for part in learning.PARTS for row in earlier.of(part)}
-        return {}
+    def _warn(self, doubt: str) -> None:
+        if doubt and doubt not in self.run.warnings:
+            self.run.warnings = [*self.run.warnings, doubt]
+            self.teller.say(now=True, warnings=self.run.warnings)
 
     def _at_step(self, step: learning.TrainingStep) -> None:
         # The curves are long: they are written when an epoch has been added, not every second.
@@ -234,7 +253,7 @@ class _Training:
             "Population": str(self.run.population),
             "Learned from": said["train"],
             "Best epoch chosen on": said["validation"],
-            "Measured on": f"{said['test']}, none of which was learned from or chosen on",
+            "Measured on": f"{said['test']}, none of which this training learned from or chose on",
             "Began from": str(self.run.start_model or "random numbers"),
             "Epochs": f"{trained.epochs_run}{ended}, the best was {trained.best_epoch}",
             "Network": f"{self.config['backbone']}, {self.config['width']}×{self.config['height']}",
@@ -254,6 +273,7 @@ class _Training:
         outcome = _plain(
             {
                 "parts": counts,
+                "members": {part: [row.detection for row in parts.of(part)] for part in learning.PARTS},
                 "best_epoch": trained.best_epoch,
                 "epochs_run": trained.epochs_run,
                 "stopped_early": trained.stopped_early,
@@ -284,7 +304,9 @@ class _Training:
         run = self.run
         said = {part: _counted(parts.of(part)) for part in learning.PARTS}
         return {
-            "name": f"{slugify(run.population.name)[:90] or 'population'}-training-{run.pk}",
+            "name": free_name(
+                f"{slugify(run.population.name)[:90] or 'population'}-training-{run.pk}", trained.sha256, trained.config
+            ),
             "config": trained.config,
             "dimension": int(trained.config["dimension"]),
             "trained": True,
@@ -307,6 +329,16 @@ class _Training:
             "parent": run.start_model.name if run.start_model else "",
             "notes": " ".join(measured.sentences),
         }
+
+
+def _parts_in(run: TrainingRun | None) -> dict[int, str] | None:
+    """The part of each detection in a finished training; None where nothing tells it any more."""
+    if run is None:
+        return None
+    if "members" in run.outcome:
+        return {detection: part for part, members in run.outcome["members"].items() for detection in members}
+    parts = learning.read_parts(Path(settings.SPOTID_HOME) / run.folder / PARTS_FILE)
+    return None if parts is None else {row.detection: part for part in learning.PARTS for row in parts.of(part)}
 
 
 def _counted(rows: Sequence[TrainingRow]) -> str:

@@ -12,7 +12,7 @@ from django_q.models import OrmQ
 from identification.checks import TRAINING_CLUSTER
 from identification.errors import SpotIDError
 from identification.models import AuditEntry, Detection, EmbeddingModel, Individual, TrainingRun
-from identification.selectors.training import network_settings, startable_models, training_progress
+from identification.selectors.training import network_settings, startable_models, training_age, training_progress
 from identification.selectors.training_set import training_set
 from identification.services import training as state
 from identification.services.reconcile import reconcile
@@ -301,6 +301,8 @@ class TestCancelling:
         state.training_stop(claim=claim, cancelled=True)
         run.refresh_from_db()
         assert (run.state, run.attempts, run.cancel_requested) == ("cancelled", 0, False)
+        assert run.finished_at and training_age(run) == (run.finished_at - run.started_at).total_seconds()
+        assert state.training_resume(run=run, acting_user=None, enqueue=False).finished_at is None
 
     def test_one_whose_process_died_while_it_was_to_stop_is_cancelled(self, population) -> None:
         run = request(population)
@@ -308,6 +310,15 @@ class TestCancelling:
         state.training_cancel(run=run, acting_user=None)
         TrainingRun.objects.update(lease_until="2000-01-01T00:00Z")
         state.training_expire()
+        run.refresh_from_db()
+        assert run.state == "cancelled" and run.finished_at
+
+    def test_it_is_not_resumed_on_a_full_disk(self, population, monkeypatch) -> None:
+        run = state.training_cancel(run=request(population), acting_user=None)
+        assert run.finished_at
+        monkeypatch.setattr(state.shutil, "disk_usage", lambda path: type("Usage", (), {"free": 10_000_000})())
+        with pytest.raises(SpotIDError, match="GB left"):
+            state.training_resume(run=run, acting_user=None)
         assert TrainingRun.objects.get().state == "cancelled"
 
     def test_only_what_is_over_can_be_resumed_and_not_beside_another(self, population) -> None:

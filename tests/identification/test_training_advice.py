@@ -6,8 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from identification.inference.evaluating import Stored, _load
 from identification.inference.training import Trained
-from identification.inference.training_report import SERVING, START, UNTRAINED, _advise
+from identification.inference.training_report import SERVING, START, UNTRAINED, _advise, _coat, _unreadable
+from identification.selectors.training_set import TrainingRow
 from modelzoo.evaluation.bootstrap import Figure
 from modelzoo.evaluation.comparison import Comparison
 
@@ -66,3 +68,30 @@ def test_without_a_model_in_use_the_start_or_the_untrained_network_is_what_count
 def test_a_training_in_which_no_epoch_was_better_says_so() -> None:
     sentences = _advise({SERVING: compared(SAME)}, NAMES, trained(best_epoch=0))[1]
     assert any("nothing was learned" in sentence for sentence in sentences)
+
+
+def test_no_gain_counts_where_the_measured_animals_may_be_known() -> None:
+    comparisons = {SERVING: compared(BETTER), UNTRAINED: compared(BETTER)}
+    said, sentences, verdict = _advise(comparisons, NAMES, trained(), "They are known.")
+    assert said == verdict.advice == SAME and sentences[0] == "They are known." in verdict.sentence
+    assert _advise({SERVING: compared(WORSE)}, NAMES, trained(), "They are known.")[0] == WORSE
+
+
+def test_photos_that_cannot_be_read_are_left_out_and_named(settings, tmp_path: Path) -> None:
+    import numpy as np
+    from PIL import Image
+
+    settings.MEDIA_ROOT = tmp_path
+    for name, size in (("crop.png", (8, 8, 3)), ("mask.png", (8, 8)), ("small.png", (4, 4))):
+        Image.fromarray(np.zeros(size, "u1")).save(tmp_path / name)
+    rows = [
+        TrainingRow(number, number, "right", None, crop, "", mask)
+        for number, (crop, mask) in enumerate([("crop.png", "mask.png"), ("crop.png", "small.png"), ("none.png", "")])
+    ]
+    readable = [(row, coat) for row in rows if (coat := _coat(row)) is not None]
+    assert [row.detection for row, _ in readable] == [0]
+    assert _unreadable(rows, readable) == [
+        "2 held-back photos could not be read and are not measured on: detections 1, 2."
+    ]
+    stored = [Stored(0, "right", tmp_path / row.crop, None, tmp_path / row.mask if row.mask else None) for row in rows]
+    assert [_load(item) is None for item in stored] == [False, True, True]

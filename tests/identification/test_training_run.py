@@ -129,6 +129,19 @@ def test_a_worker_that_is_told_to_stop_gives_the_training_back(survey) -> None:
 
 
 @pytest.mark.django_db
+def test_one_that_is_taken_over_while_it_stops_says_nothing(survey) -> None:
+    run = request(survey.population)
+
+    def taken_over() -> bool:
+        TrainingRun.objects.update(token=0)
+        return True
+
+    assert training_run(run_id=run.pk, interrupted=taken_over)
+    run.refresh_from_db()
+    assert (run.state, run.error) == ("running", "")
+
+
+@pytest.mark.django_db
 @pytest.mark.parametrize(
     ("config", "said"),
     [({"backbone": "no_such_network"}, "no_such_network"), ({"epochs": 0}, "epochs")],
@@ -169,6 +182,17 @@ class TestTheCommand:
         assert run.epochs == 1 and run.state == "done"
         for part in ("24 photos of 8 individuals", "Advice: no measurable difference", "report.html", "(not active)"):
             assert part in said
+
+    def test_a_failure_that_is_tried_again_says_that_the_worker_goes_on(self, survey, tmp_path, monkeypatch) -> None:
+        from identification.inference import training as learning
+
+        def fails(*args: object) -> None:
+            raise RuntimeError("no luck")
+
+        monkeypatch.setattr(learning, "write_parts", fails)
+        with pytest.raises(CommandError, match=r"no luck.*goes on in the training worker"):
+            call_command("retrain", population=survey.population.name, epochs=1)
+        assert TrainingRun.objects.get().state == "pending"
 
     def test_what_is_wrong_is_said_before_anything_is_begun(self, survey, tmp_path) -> None:
         for options, message in (
