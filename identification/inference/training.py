@@ -112,8 +112,8 @@ def parts_of(
     known = _earlier_parts(rows, compared)
     kept = {**anew, **_earlier_parts(rows, union_of_parts([compared, others]))}
     kept = next((some for some in (kept, {**anew, **known}) if enough(some)), anew)
-    parts = (tuple(row for row in rows if kept[str(row.individual)] == part) for part in PARTS)
-    return Parts(*parts, doubt=_doubt(kept, known))
+    train, validation, test = (tuple(row for row in rows if kept[str(row.individual)] == part) for part in PARTS)
+    return Parts(train, validation, test, _doubt(kept, known))
 
 
 def _doubt(part_of: Mapping[str, str], known: Mapping[str, str]) -> str:
@@ -161,8 +161,8 @@ def read_parts(path: Path) -> Parts | None:
     if not path.is_file():
         return None
     kept = json.loads(path.read_text(encoding="utf-8"))
-    rows = (tuple(TrainingRow(**row) for row in kept[part]) for part in PARTS)
-    return Parts(*rows, doubt=kept.get("doubt", ""))
+    train, validation, test = (tuple(TrainingRow(**row) for row in kept[part]) for part in PARTS)
+    return Parts(train, validation, test, kept.get("doubt", ""))
 
 
 def train(
