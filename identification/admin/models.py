@@ -70,7 +70,7 @@ class _ModelPages(ReadOnlyAdmin):
     def row(self, request: HttpRequest, pk: Any) -> Any:
         if not self.has_view_permission(request):
             raise PermissionDenied
-        row = self.get_queryset(request).filter(pk=pk).first() if str(pk).isdigit() else None
+        row = self.get_queryset(request).filter(pk=pk).first() if str(pk).isdecimal() else None
         if row is None:
             raise Http404("There is no such row.")
         return row

@@ -165,7 +165,7 @@ class TrainingRunAdmin(ReadOnlyAdmin):
         if not self.has_view_permission(request):
             raise PermissionDenied
         runs = TrainingRun.objects.select_related("population", "candidate", "start_model", "requested_by")
-        run = runs.filter(pk=run_id).first() if str(run_id).isdigit() else None
+        run = runs.filter(pk=run_id).first() if str(run_id).isdecimal() else None
         if run is None:
             raise Http404("There is no such training.")
         return run

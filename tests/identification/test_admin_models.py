@@ -232,6 +232,10 @@ def test_a_model_is_shown_with_what_was_measured(client, administrator, new) -> 
     assert "DT5AP 0.50 (0.40–0.60), T1RMD 0.75" in client.get(at("embeddingmodel_changelist")).content.decode()
 
 
+def test_an_address_of_no_number_leads_nowhere(client, administrator) -> None:
+    assert client.get(reverse("admin:identification_embeddingmodel_change", args=["²"])).status_code == 404
+
+
 def test_figures_of_any_form_are_shown() -> None:
     assert figure_rows({}) == [] and headline({}) == "–" and plain_figures({}) == []
     other = {"tigers": {"dt5ap": 0.512, "queries": 40, "fine": True, "note": "x", "none": None}}

@@ -243,4 +243,5 @@ class TestTheRun:
         assert client.post(of("change", run), {"state": "done"}).status_code == 403
         assert client.get(reverse("admin:identification_trainingrun_change", args=[run.pk + 1])).status_code == 404
         assert client.get(reverse("admin:identification_trainingrun_change", args=["x"])).status_code == 404
+        assert client.get(reverse("admin:identification_trainingrun_change", args=["²"])).status_code == 404
         assert client.post(reverse("admin:identification_trainingrun_delete", args=[run.pk])).status_code == 403
