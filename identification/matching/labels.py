@@ -13,10 +13,16 @@ from ..spreadsheets import restore, visible
 
 _SIDED = re.compile(r"^(?P<name>.*[^\s_.-])[\s_.-]+(?P<side>left|right)$", re.IGNORECASE)
 _PHOTO, _INDIVIDUAL = 0, 1
-_UNNAMED = frozenset(
-    ("unknown", "unidentified", "unsorted", "undetermined", "not identified", "na", "n/a", "nan", "none", "?", "-")
+_UNNAMED = frozenset(("na", "n/a", "nan", "none"))
+_UNKNOWN = re.compile(
+    r"(?:unknowns?|unk|unid|unidentified|unidentifiable|unsorted|undetermined|unnamed|unclear|uncertain"
+    r"|not[\W_]*identified|no[\W_]*ids?)(?![^\W\d_])",
+    re.IGNORECASE,
 )
+_SIDE_ALONE = re.compile(r"[\W_]*(?:(?:left|right|both|flanks?|sides?)[\W_]*)*", re.IGNORECASE)
 _FLANK_COLUMNS = ("flank", "side")
+
+Identity = tuple[str, str]
 
 
 @dataclass(frozen=True, order=True)
@@ -33,17 +39,31 @@ class Label:
 
     @property
     def says_nothing(self) -> bool:
-        """Whether it is a word for what nobody knows: its photos show no one animal."""
-        return self.name.casefold() in _UNNAMED
+        """Whether it is a side alone, or begins with a word for what nobody knows: its photos show no one animal."""
+        name = self.name.strip("\"'([{<# _.-")
+        return name.casefold() in _UNNAMED or bool(_UNKNOWN.match(name) or _SIDE_ALONE.fullmatch(name))
 
     @property
-    def identity(self) -> tuple[str, str]:
+    def identity(self) -> Identity:
         """What two photos must have in common to show one animal by the archive's word."""
         return (self.name, self.flank) if self.sided else (self.name, "")
 
     def joined(self) -> Label:
         """The same, where the archive is known to call both sides of one animal alike."""
         return Label(self.name, self.flank)
+
+
+def title(identity: Identity) -> str:
+    """The name that an animal of the archive gets."""
+    return "".join(c for c in " ".join(part for part in identity if part) if c.isprintable())[:120]
+
+
+def apart(one: Identity, other: Identity) -> bool:
+    """Whether an archive says that these are two animals.
+
+    Not when one is a left and the other a right side: where sides are numbered apart, their names tell nothing.
+    """
+    return one[0] != other[0] and title(one) != title(other) and not (one[1] and other[1] and one[1] != other[1])
 
 
 def parse_label(text: str) -> Label:
@@ -58,6 +78,35 @@ def parse_label(text: str) -> Label:
 def labels_of_folders(paths: Iterable[str]) -> dict[str, set[Label]]:
     """Labels by path, of the first folder below the ingested root; photos that lie in no folder have none."""
     return {path: {parse_label(path.split("/", 1)[0])} for path in paths if "/" in path}
+
+
+@dataclass(frozen=True)
+class NestedFolder:
+    """A folder at the top whose photos lie deeper, `deep` of them. example: one such path.
+
+    holds_several: all photos lie in subfolders, and these have several names, as where `2019` holds the animals'.
+    """
+
+    top: str
+    deep: int
+    example: str
+    holds_several: bool
+
+
+def nested_folders(paths: Iterable[str]) -> list[NestedFolder]:
+    """The top folders that hold subfolders with photos."""
+    photos: dict[str, list[list[str]]] = defaultdict(list)
+    for path in sorted(paths):
+        parts = path.split("/")
+        if len(parts) > 1:
+            photos[parts[0]].append(parts)
+    nested = []
+    for top, rows in sorted(photos.items()):
+        deep = [parts for parts in rows if len(parts) > 2]
+        if deep:
+            several = len(deep) == len(rows) and len({parts[1] for parts in deep}) > 1
+            nested.append(NestedFolder(top, len(deep), "/".join(deep[0]), several))
+    return nested
 
 
 def labels_of_table(text: str, paths: Iterable[str]) -> dict[str, set[Label]]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import codecs
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -16,31 +16,36 @@ from django.db import transaction
 
 from .. import permissions
 from ..errors import SpotIDError
-from ..matching.labels import Label, labels_of_folders, labels_of_table, names_of_both_sides
+from ..matching.labels import (
+    Identity,
+    Label,
+    labels_of_folders,
+    labels_of_table,
+    names_of_both_sides,
+    nested_folders,
+    parse_label,
+    title,
+)
 from ..models import (
     AuditEntry,
     Category,
     Decision,
     Detection,
-    Flank,
     Individual,
-    MatchEdge,
-    Provenance,
     Survey,
     User,
-    Verdict,
     Work,
 )
 from ..permissions import Action
-from ..selectors.graph import component_of
 from .annotation import detection_annotate
 from .audit import audit_record
-from .decisions import decision_record, decision_undo
+from .decisions import decision_undo
 from .individuals import individual_declare, individual_rename, individual_undeclare, population_lock
+from .label_graph import IMPORTED, UNDONE, imports_correct, imports_remembered, labelled_join
 from .matching import UNFINISHED
 
 Progress = Callable[[int, int, str], None]
-IMPORTED, UNDONE = "labels.import", "labels.undo"
+_SHOWN = 20
 
 
 @dataclass
@@ -70,11 +75,11 @@ def labels_import(
     SpotIDError when nothing is labelled, or the account may not curate the survey.
     """
     _require(acting_user, survey)
-    paths = dict(survey.images.values_list("relative_path", "pk"))
-    labels = labels_of_folders(paths) if truth == "folders" else labels_of_table(_read(Path(truth)), paths)
-    if not labels:
-        raise SpotIDError("No photo of this survey has a label in that truth.")
     report = LabelReport()
+    paths = dict(survey.images.values_list("relative_path", "pk"))
+    labels = _folders(paths, report) if truth == "folders" else labels_of_table(_read(Path(truth)), paths)
+    if not labels:
+        raise SpotIDError(" ".join(["No photo of this survey has a label in that truth.", *report.told]))
     apart = names_of_both_sides(labels)
     if apart and not join_flanks:
         report.told.append(
@@ -82,9 +87,10 @@ def labels_import(
             "nothing says that both sides are one animal's; --join-flanks says it."
         )
     groups = _groups(survey, labels, paths, join_flanks, report)
+    known = _correct(survey, groups, join_flanks, acting_user, report)
     for done, (identity, members) in enumerate(sorted(groups.items()), 1):
         with transaction.atomic():
-            _import_animal(survey, identity, members, acting_user, report)
+            _import_animal(survey, identity, members, known, acting_user, report)
         if progress is not None:
             progress(done, len(groups), identity[0])
     return report
@@ -103,24 +109,66 @@ def _read(path: Path) -> str:
         raise SpotIDError(f"{path} cannot be read as a table: {error}") from None
 
 
+def _folders(paths: Mapping[str, int], report: LabelReport) -> dict[str, set[Label]]:
+    """Labels of folders. What lies deeper is told, and what cannot be one animal's folder is left out."""
+    nested = nested_folders(paths)
+    several = [folder for folder in nested if folder.holds_several]
+    for folder in several[:_SHOWN]:
+        report.told.append(
+            f"{folder.top}/ is left out: all its {folder.deep} photos lie in subfolders of several names "
+            f"({folder.example}), so it is not taken for one animal. Ingest the folder that holds one folder per "
+            "animal, or give a table."
+        )
+    if len(several) > _SHOWN:
+        report.told.append(f"{len(several) - _SHOWN} more folders are left out for the same reason.")
+    plain = [folder for folder in nested if not folder.holds_several and not parse_label(folder.top).says_nothing]
+    if plain:
+        shown = ", ".join(f"{folder.top}/: {folder.example}" for folder in plain[:5])
+        report.told.append(
+            f"{len(plain)} folders hold subfolders ({shown}). The folder at the top is taken for the animal."
+        )
+    left_out = {folder.top for folder in several}
+    return {path: said for path, said in labels_of_folders(paths).items() if path.split("/", 1)[0] not in left_out}
+
+
 Members = list[tuple[int, Label]]
+
+
+def _correct(
+    survey: Survey, groups: dict[Identity, Members], join_flanks: bool, acting_user: User | None, report: LabelReport
+) -> dict[int, Identity]:
+    """Which animal each photo shows, by this truth and else by what an import said of it before.
+
+    Imported matches that this contradicts are taken back; who lost one is put into its group, to be joined anew.
+    """
+    here = {pk for members in groups.values() for pk, _ in members}
+    before = imports_remembered(survey)
+    known = {pk: label.identity for pk, label in before.items()}
+    known.update({pk: identity for identity, members in groups.items() for pk, _ in members})
+    same = {title(identity): identity for identity in groups}
+    for pk in imports_correct(survey=survey, known=known, acting_user=acting_user, told=report.told):
+        if pk not in here and not before[pk].says_nothing:
+            label = before[pk].joined() if join_flanks else before[pk]
+            groups[same.get(title(label.identity), label.identity)].append((pk, label))
+    return known
 
 
 def _groups(
     survey: Survey, labels: dict[str, set[Label]], paths: dict[str, int], join_flanks: bool, report: LabelReport
-) -> dict[tuple[str, str], Members]:
+) -> dict[Identity, Members]:
     """Detections with their labels by animal. What cannot be used is told."""
     boxes: dict[int, list[int]] = defaultdict(list)
     usable = Detection.objects.filter(image__survey=survey, category=Category.ANIMAL, usable=True)
     for pk, image in usable.order_by("pk").values_list("pk", "image_id"):
         boxes[image].append(pk)
     waiting = set(Work.objects.filter(image__survey=survey, state__in=UNFINISHED).values_list("pk", flat=True))
-    groups: dict[tuple[str, str], Members] = defaultdict(list)
-    late = unnamed = 0
+    groups: dict[Identity, Members] = defaultdict(list)
+    unnamed: list[str] = []
+    late = 0
     for path, said in sorted(labels.items()):
         image = paths[path]
         if any(label.says_nothing for label in said):
-            unnamed += 1
+            unnamed.append(title(min(said).identity))
         elif len(said) > 1:
             names = ", ".join(sorted({label.name for label in said}))
             report.told.append(f"{path}: the truth names several animals ({names}), and nothing says which is which.")
@@ -134,21 +182,30 @@ def _groups(
             groups[label.identity].append((boxes[image][0], label))
             report.photos += 1
     if unnamed:
-        report.told.append(f"{unnamed} photos are labelled unknown or the like, which is no animal; left out.")
+        names = ", ".join(sorted(set(unnamed))[:5])
+        report.told.append(
+            f"{len(unnamed)} photos are labelled unknown or the like, or by a side alone ({names}), which is no "
+            "animal; left out."
+        )
     if late:
         report.told.append(f"{late} labelled photos are not processed yet; import again when they are.")
     return groups
 
 
 def _import_animal(
-    survey: Survey, identity: tuple[str, str], members: Members, acting_user: User | None, report: LabelReport
+    survey: Survey,
+    identity: Identity,
+    members: Members,
+    known: Mapping[int, Identity],
+    acting_user: User | None,
+    report: LabelReport,
 ) -> None:
     population_lock(survey.population_id)
-    name = "".join(c for c in " ".join(part for part in identity if part) if c.isprintable())[:120]
+    name = title(identity)
     rows = Detection.objects.in_bulk([pk for pk, _ in members])
     flanks, kept = _set_flanks(rows, members, acting_user, report)
     fresh = Detection.objects.select_related("image__survey").filter(pk__in=kept).order_by("pk")
-    decisions, joined = _join(list(fresh), name, acting_user, report)
+    decisions, joined = labelled_join(list(fresh), name, known, acting_user, report.told)
     declared = named = False
     individual = None
     if joined:
@@ -198,80 +255,6 @@ def _set_flanks(
             former[pk] = row.flank
             detection_annotate(acting_user=acting_user, detections=[row], flank=label.flank)
     return former, kept
-
-
-def _join(
-    detections: Sequence[Detection], name: str, acting_user: User | None, report: LabelReport
-) -> tuple[list[Decision], list[Detection]]:
-    """Match each detection with one that is joined already: a star on each flank, one match between the flanks."""
-    if not detections:
-        return [], []
-    taken_back = _taken_back(detections)
-    hub = _hub(detections)
-    there = component_of([hub.pk])
-    joined = [row for row in detections if row.pk in there]
-    joined.sort(key=lambda row: (row.pk != hub.pk, row.pk))
-    decisions = []
-    for row in detections:
-        if row in joined:
-            continue
-        partner = _partner(row, joined, taken_back)
-        if partner is None:
-            report.told.append(f"{row.image.relative_path}: a person decided otherwise on {name}; left alone.")
-            continue
-        try:
-            with transaction.atomic():
-                decisions.append(
-                    decision_record(
-                        acting_user=acting_user,
-                        first=partner,
-                        second=row,
-                        verdict=Verdict.MATCH,
-                        provenance=Provenance.IMPORTED,
-                        note=f"imported: {name}",
-                    )
-                )
-        except SpotIDError as collision:
-            report.told.append(f"{row.image.relative_path}: not joined to {name}. {collision}")
-            continue
-        joined.append(row)
-    return decisions, joined
-
-
-def _hub(detections: Sequence[Detection]) -> Detection:
-    """One of the largest group that people or an earlier import have joined."""
-    own = {row.pk for row in detections}
-    size = {row.pk: len(component_of([row.pk]) & own) for row in detections}
-    return min(detections, key=lambda row: (-size[row.pk], row.pk))
-
-
-def _partner(row: Detection, joined: Sequence[Detection], taken_back: set[frozenset[int]]) -> Detection | None:
-    """The first of the same flank, else of an unknown one, else of the other; None where people said otherwise."""
-
-    def distance(other: Detection) -> int:
-        flanks = {row.flank, other.flank}
-        return 0 if len(flanks) == 1 else 2 if flanks == {Flank.LEFT, Flank.RIGHT} else 1
-
-    pairs = MatchEdge.objects.exclude(verdict="")
-    said = set(pairs.filter(a=row).values_list("b_id", flat=True))
-    said |= set(pairs.filter(b=row).values_list("a_id", flat=True))
-    if any(frozenset((row.pk, other.pk)) in taken_back for other in joined):
-        return None
-    free = [other for other in joined if other.pk not in said]
-    return min(free, key=distance) if free else None
-
-
-def _taken_back(detections: Sequence[Detection]) -> set[frozenset[int]]:
-    """Pairs whose imported match a person has undone. What `labels_undo` took back may come again."""
-    own = {row.pk for row in detections}
-    undone = Decision.objects.filter(
-        provenance=Provenance.IMPORTED, undone_by__isnull=False, edge__a__in=own, edge__b__in=own
-    )
-    by_import: set[int] = set()
-    for after in AuditEntry.objects.filter(action=UNDONE).values_list("after", flat=True):
-        by_import.update(after["decisions"])
-    rows = undone.exclude(pk__in=by_import).values_list("edge__a_id", "edge__b_id")
-    return {frozenset(pair) for pair in rows}
 
 
 def _name(individual: Individual, name: str, acting_user: User | None, report: LabelReport) -> bool:

@@ -7,6 +7,7 @@ import io
 import pytest
 from django.core.management import CommandError, call_command
 
+from identification.errors import SpotIDError
 from identification.models import AuditEntry, Decision, Detection, Flank, Individual, MatchEdge, Provenance, Verdict
 from identification.services.annotation import detection_annotate
 from identification.services.decisions import decision_undo
@@ -167,6 +168,111 @@ def test_a_name_and_a_flank_that_people_gave_stand(survey) -> None:
     assert rows[2].flank == "right"
     assert any("keeps that name" in line for line in report.told)
     assert any("a person right" in line for line in report.told)
+
+
+def test_a_hub_whose_matches_were_all_taken_back_leaves_the_others_to_each_other(survey) -> None:
+    rows = archive(survey, Asha=4)["Asha"]
+    take_in(survey)
+    for wrong in Decision.objects.filter(edge__a=rows[0]):
+        decision_undo(acting_user=make_user(f"u{wrong.pk}"), decision=wrong, any_user=True)
+    report = take_in(survey)
+    assert report.matches == 2 and animals() == {"Asha": pks(rows[1:])}
+    assert any("Asha/0.jpg: a person decided otherwise" in line for line in report.told)
+    before = state()
+    assert take_in(survey).matches == 0 and state() == before
+
+
+def table(tmp_path, *lines: str) -> str:
+    path = tmp_path / f"truth{len(list(tmp_path.iterdir()))}.csv"
+    path.write_text("\n".join(["photo,individual", *lines]) + "\n")
+    return str(path)
+
+
+def numbered(survey, number: int) -> list[Detection]:
+    return [photo(survey, f"{n}.jpg") for n in range(1, number + 1)]
+
+
+@pytest.mark.parametrize("whole", [True, False])
+def test_a_corrected_table_takes_back_the_matches_that_it_contradicts(survey, tmp_path, whole) -> None:
+    one, two, three, four = numbered(survey, 4)
+    take_in(survey, table(tmp_path, "1.jpg,Asha", "2.jpg,Asha", "3.jpg,Bela", "4.jpg,Bela"))
+    first = ["1.jpg,Asha"] if whole else []
+    corrected = table(tmp_path, *first, "2.jpg,Bela", "3.jpg,Bela", "4.jpg,Bela")
+    report = take_in(survey, corrected)
+    assert animals() == {"Asha": {one.pk}, "Bela": {two.pk, three.pk, four.pk}}
+    assert "1 imported matches are taken back" in report.told[0] and "1.jpg (Asha) and 2.jpg (Bela)" in report.told[0]
+    before = state()
+    assert not take_in(survey, corrected).told and state() == before
+    take_in(survey, table(tmp_path, "1.jpg,Asha", "2.jpg,Asha", "3.jpg,Bela", "4.jpg,Bela"))
+    assert animals() == {"Asha": {one.pk, two.pk}, "Bela": {three.pk, four.pk}}, "what an import took back may come"
+    labels_undo(survey=survey, acting_user=None)
+    assert animals() == {}
+
+
+def test_a_corrected_hub_leaves_its_name_and_the_others_together(survey, tmp_path) -> None:
+    one, two, three, four, five = numbered(survey, 5)
+    take_in(survey, table(tmp_path, "1.jpg,Asha", "2.jpg,Asha", "3.jpg,Asha", "4.jpg,Bela", "5.jpg,Bela"))
+    take_in(survey, table(tmp_path, "1.jpg,Bela", "4.jpg,Bela"))
+    assert animals() == {"Asha": {two.pk, three.pk}, "Bela": {one.pk, four.pk, five.pk}}
+
+
+def test_what_a_person_confirmed_is_not_taken_back_by_a_corrected_table(survey, tmp_path) -> None:
+    one, two, *_ = numbered(survey, 4)
+    take_in(survey, table(tmp_path, "1.jpg,Asha", "2.jpg,Asha", "3.jpg,Bela", "4.jpg,Bela"))
+    match(make_user(), one, two)
+    before = state()
+    report = take_in(survey, table(tmp_path, "1.jpg,Asha", "2.jpg,Bela", "3.jpg,Bela", "4.jpg,Bela"))
+    assert state() == before
+    assert report.told == [
+        "Conflict: Asha and Bela are joined by what people decided (1.jpg (Asha) and 2.jpg (Bela)). Left alone."
+    ]
+
+
+def test_one_match_of_a_person_does_not_join_two_animals_of_the_archive(survey) -> None:
+    rows = archive(survey, Asha=3, Bela=3)
+    match(make_user(), rows["Asha"][1], rows["Bela"][2])
+    report = take_in(survey)
+    linked = {rows["Asha"][1].pk, rows["Bela"][2].pk}
+    assert animals() == {"Asha": pks(rows["Asha"]) - linked, "Bela": pks(rows["Bela"]) - linked, "": linked}
+    photos = "Asha/1.jpg (Asha) and Bela/2.jpg (Bela)"
+    assert report.matches == 2
+    assert report.told == [f"Conflict: Asha and Bela are joined by what people decided ({photos}). Left alone."]
+
+
+def test_a_person_may_join_a_left_and_a_right_side_of_other_names(survey) -> None:
+    rows = archive(survey, Asha_left=2, Bela_right=2)
+    match(make_user(), rows["Asha_left"][0], rows["Bela_right"][0])
+    report = take_in(survey)
+    assert animals() == {"Asha left": pks(rows["Asha_left"] + rows["Bela_right"])}
+    assert report.matches == 2 and not any("Conflict" in line for line in report.told)
+
+
+def test_folders_that_name_no_animal_are_left_out_and_told(survey) -> None:
+    good = archive(survey, Asha=1)["Asha"][0]
+    for folder in ("Left", "Right", "left_flank", "unknown_2019", "No ID", "Unidentified leopards"):
+        for n in range(2):
+            photo(survey, f"{folder}/{n}.jpg")
+    report = take_in(survey)
+    assert animals() == {"Asha": {good.pk}} and report.photos == 1
+    assert len(report.told) == 1 and "12 photos are labelled unknown" in report.told[0]
+    assert "Left" in report.told[0] and "No ID" in report.told[0]
+
+
+def test_a_folder_of_animals_folders_is_left_out_and_told(survey) -> None:
+    kept = [photo(survey, "Cleo/near/1.jpg"), photo(survey, "Cleo/2.jpg")]
+    photo(survey, "2019/Asha_left/a.jpg")
+    photo(survey, "2019/Bela/b.jpg")
+    report = take_in(survey)
+    assert animals() == {"Cleo": pks(kept)}
+    assert "2019/ is left out: all its 2 photos" in report.told[0] and "2019/Asha_left/a.jpg" in report.told[0]
+    assert "1 folders hold subfolders (Cleo/: Cleo/near/1.jpg)" in report.told[1]
+
+
+def test_an_archive_that_lies_too_deep_is_refused_with_the_reason(survey) -> None:
+    photo(survey, "2019/Asha/a.jpg")
+    photo(survey, "2019/Bela/b.jpg")
+    with pytest.raises(SpotIDError, match="2019/ is left out"):
+        take_in(survey)
 
 
 def test_photos_that_say_nothing_of_one_animal_are_told(survey, tmp_path) -> None:

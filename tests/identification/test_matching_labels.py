@@ -4,9 +4,12 @@ import pytest
 
 from identification.matching.labels import (
     Label,
+    NestedFolder,
+    apart,
     labels_of_folders,
     labels_of_table,
     names_of_both_sides,
+    nested_folders,
     parse_label,
 )
 
@@ -61,6 +64,45 @@ def test_a_table_without_flanks_is_read_like_folders_and_keeps_several_animals_o
     assert found == {"a.jpg": {Label("Asha", "left", True), Label("Bela")}, "=b.jpg": {Label("=Cleo")}}
 
 
-@pytest.mark.parametrize("name", ["Unknown", "NA", "unidentified", "?"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        *(
+            "Unknown",
+            "NA",
+            "unidentified",
+            "?",
+            "",
+            "unknown_left",
+            "Unknown2",
+            "(unknown) 2019",
+            "UNID-3",
+            "No ID yet",
+        ),
+        *("Left", "RIGHT", "left_flank", "flank_left", "right side", "left right", "no_id", "unidentified cat"),
+    ],
+)
 def test_words_for_what_nobody_knows_are_no_animal(name: str) -> None:
-    assert parse_label(name).says_nothing and not parse_label("Nala").says_nothing
+    assert parse_label(name).says_nothing
+
+
+@pytest.mark.parametrize("name", ["Nala", "Noida", "Unknowable", "Leftie", "Asha_left", "left_12", "Nana", "Unkas"])
+def test_names_that_only_look_like_it_are_animals(name: str) -> None:
+    assert not parse_label(name).says_nothing
+
+
+def test_other_names_are_two_animals_unless_they_are_two_sides() -> None:
+    assert apart(("Asha", ""), ("Bela", "")) and apart(("Asha", "left"), ("Bela", "left"))
+    assert apart(("Asha", "left"), ("Bela", "")) and not apart(("Asha", "left"), ("Bela", "right"))
+    assert not apart(("Asha", "left"), ("Asha", "")) and not apart(("Asha left", ""), ("Asha", "left"))
+
+
+def test_a_folder_whose_photos_all_lie_in_several_subfolders_holds_several_animals() -> None:
+    found = nested_folders(
+        ["2019/B/1.jpg", "2019/A/x/2.jpg", "C/x/1.jpg", "D/x/1.jpg", "D/y/1.jpg", "D/1.jpg", "E/1.jpg"]
+    )
+    assert found == [
+        NestedFolder("2019", 2, "2019/A/x/2.jpg", True),
+        NestedFolder("C", 1, "C/x/1.jpg", False),
+        NestedFolder("D", 2, "D/x/1.jpg", False),
+    ]
