@@ -17,10 +17,10 @@ from identification.inference.training import (
 )
 from identification.models import EmbeddingModel, Population, TrainingRun
 from identification.selectors.training import compared_runs, latest_run
-from identification.selectors.training_set import TrainingRow
+from identification.selectors.training_set import TrainingRow, training_set
 from identification.services.models import free_name
 from identification.services.training import training_plan, training_request
-from identification.services.training_run import training_run
+from identification.services.training_run import PARTS_FILE, training_run
 from tests.identification.factories import make_population
 from tests.identification.training_set import TINY, few_pictures, make_confirmed
 
@@ -133,6 +133,29 @@ def test_a_training_that_measures_on_known_animals_says_so_and_advises_nothing(
     assert said in (Path(settings.SPOTID_HOME) / run.outcome["report"]).read_text(encoding="utf-8")
     assert sorted(pk for part in PARTS for pk in run.outcome["members"][part]) == sorted(known)
     assert run.candidate.name == f"{taken.name}-{run.candidate.checksum[:6]}"
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("kept", [True, False])
+def test_what_an_older_training_learned_from_is_in_its_folder_or_a_doubt(
+    tiny_model, settings, monkeypatch, kept
+) -> None:
+    few_pictures(monkeypatch)
+    population = make_confirmed()[0].population
+    TrainingRun.objects.create(population=population, candidate=tiny_model, state="done", folder="training/old")
+    if kept:
+        folder = Path(settings.SPOTID_HOME) / "training/old"
+        folder.mkdir(parents=True)
+        photos = training_set(population).rows
+        write_parts(folder / PARTS_FILE, Parts(photos[:12], photos[12:18], photos[18:]))
+    run = training_request(
+        population=population, start_model=None, config={**TINY, "backbone": "none"}, acting_user=None, enqueue=False
+    )
+    training_run(run_id=run.pk)
+    run.refresh_from_db()
+    parts = read_parts(Path(settings.SPOTID_HOME) / run.folder / PARTS_FILE)
+    assert parts is not None and any("no longer known" in sentence for sentence in run.warnings) != kept
+    assert (parts.doubt == "" and parts.test == photos[18:]) if kept else "no longer known" in parts.doubt
 
 
 def test_settings_that_are_left_out_are_the_papers_for_the_loss() -> None:
