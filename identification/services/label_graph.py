@@ -5,6 +5,7 @@ docs/decisions/0013-imported-labels.md.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from itertools import combinations
 
@@ -193,12 +194,15 @@ def _hub(
 ) -> Detection:
     """One of the group that most others can be joined to, the largest that people or imports have joined first."""
     own = {row.pk for row in detections}
-    parts = {groups[pk] for pk in own}
-    reach = {
-        part: sum(len(other & own) for other in parts if other == part or not _between(part, other, taken_back))
-        for part in parts
-    }
-    return min(detections, key=lambda row: (-reach[groups[row.pk]], -len(groups[row.pk] & own), row.pk))
+    part_of = {pk: groups[row.pk] for row in detections for pk in groups[row.pk]}
+    barred: dict[frozenset[int], set[frozenset[int]]] = defaultdict(set)
+    for a, b in taken_back:
+        one, other = part_of.get(a), part_of.get(b)
+        if one is not None and other is not None and one != other:
+            barred[one].add(other)
+            barred[other].add(one)
+    lost = {part: sum(len(other & own) for other in barred[part]) for part in part_of.values()}
+    return min(detections, key=lambda row: (lost[groups[row.pk]], -len(groups[row.pk] & own), row.pk))
 
 
 def _between(one: Collection[int], other: Collection[int], taken_back: set[frozenset[int]]) -> bool:

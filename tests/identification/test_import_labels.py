@@ -239,6 +239,17 @@ def test_one_match_of_a_person_does_not_join_two_animals_of_the_archive(survey) 
     assert report.told == [f"Conflict: Asha and Bela are joined by what people decided ({photos}). Left alone."]
 
 
+def test_animals_that_a_person_merged_after_an_import_stay_as_they_are(survey) -> None:
+    rows = archive(survey, Asha=3, Bela=2)
+    take_in(survey)
+    match(make_user(), rows["Asha"][1], rows["Bela"][1])
+    late = photo(survey, "Asha/late.jpg")
+    before = animals()
+    report = take_in(survey)
+    assert animals() == before and report.matches == 0 and late.pk not in set().union(*before.values())
+    assert len(report.told) == 1 and "Asha/1.jpg (Asha) and Bela/1.jpg (Bela)" in report.told[0]
+
+
 def test_a_person_may_join_a_left_and_a_right_side_of_other_names(survey) -> None:
     rows = archive(survey, Asha_left=2, Bela_right=2)
     match(make_user(), rows["Asha_left"][0], rows["Bela_right"][0])
