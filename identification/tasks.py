@@ -27,6 +27,12 @@ def activate_model(activation_id: int) -> bool:
     return activation_run(activation_id=activation_id)
 
 
+def fetch_model(name: str, user_id: int) -> bool:
+    from .services.fetching import model_fetch
+
+    return model_fetch(name=name, user_id=user_id) is not None
+
+
 def train_model(run_id: int) -> bool:
     from .services.training_run import training_run
 

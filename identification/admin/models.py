@@ -32,6 +32,7 @@ from ..services.models import model_export, model_import, model_retire
 from ..services.probing import probe_apart
 from .base import ReadOnlyAdmin, account, plural
 from .confirm import ask, confirmed
+from .fetching import fetch_page
 from .model_cards import facts, figure_names, figure_rows, headline, plain_figures
 from .pictures import clock, crop_picture
 
@@ -135,6 +136,7 @@ class EmbeddingModelAdmin(_ModelPages):
     def get_urls(self) -> list[Any]:
         site, name = self.admin_site, "identification_embeddingmodel"
         return [
+            path("fetch/", site.admin_view(self.fetch), name=f"{name}_fetch"),
             path("<int:model_id>/activate/", site.admin_view(self.activate), name=f"{name}_activate"),
             path("<int:model_id>/retire/", site.admin_view(self.retire), name=f"{name}_retire"),
             path("<int:model_id>/export/", site.admin_view(require_POST(self.export)), name=f"{name}_export"),
@@ -192,6 +194,11 @@ class EmbeddingModelAdmin(_ModelPages):
                 messages.success(request, f"{model} is a candidate. It serves when it is activated.")
                 return HttpResponseRedirect(_of("change", model))
         return self.page(request, "import", title="Import a model", form=form)
+
+    def fetch(self, request: HttpRequest) -> HttpResponse:
+        request.current_app = self.admin_site.name  # type: ignore[attr-defined]
+        context = {**self.admin_site.each_context(request), "opts": self.opts, "title": "Fetch a published network"}
+        return fetch_page(request, context)
 
     def activate(self, request: HttpRequest, model_id: int) -> HttpResponse:
         model = self.row(request, model_id)
