@@ -10,6 +10,7 @@ from playwright.sync_api import Page, expect
 
 from identification.models import EmbeddingModel, ModelActivation
 from identification.services.activation_run import activation_run
+from identification.tasks import fetch_model
 from tests.browser.conftest import NARROW, WIDE
 from tests.identification import factories as make
 from tests.identification.conftest import offline, tiny_model  # noqa: F401 (fixtures)
@@ -123,3 +124,20 @@ def test_a_file_that_is_no_model_is_refused_on_the_form(new_page, candidate, tmp
     narrow.goto(f"{MODELS}add/")
     fits(narrow)
     shot(narrow, "model-import-390")
+
+
+@pytest.mark.parametrize("viewport", [WIDE, NARROW], ids=["wide", "narrow"])
+def test_a_published_network_is_asked_for_and_what_came_of_it_is_said(new_page, offline, monkeypatch, viewport) -> None:  # noqa: F811
+    asked: list[tuple[object, ...]] = []
+    monkeypatch.setattr("django_q.tasks.async_task", lambda *arguments, **options: asked.append(arguments))
+    administrator = make.make_user("boss", superuser=True)
+    page = new_page(administrator, viewport=viewport)
+    page.goto("/admin/identification/embeddingmodel/fetch/")
+    page.get_by_role("button", name="Fetch resnet18.a1_in1k").click()
+    expect(page.get_by_text("A worker fetches it")).to_be_visible()
+    assert asked == [("identification.tasks.fetch_model", "resnet18.a1_in1k", administrator.pk)]
+    assert not fetch_model("resnet18.a1_in1k", administrator.pk)
+    page.reload()
+    expect(page.get_by_text("Not to be had.")).to_be_visible()
+    fits(page)
+    shot(page, f"fetch-{viewport['width']}")

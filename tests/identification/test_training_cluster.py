@@ -75,6 +75,14 @@ def test_a_killed_trainer_is_found_and_photos_and_decisions_go_on_beside_it(conf
     assert what_people_said() == said
 
 
+def runs(pid: str) -> bool:
+    """Whether a process is there and not merely waiting for somebody to take note of its end."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
 def test_stopping_the_worker_keeps_what_was_learned_and_costs_no_attempt(survey, tmp_path) -> None:
     request(survey, epochs=2000)
     log = tmp_path / "worker.log"
@@ -85,7 +93,7 @@ def test_stopping_the_worker_keeps_what_was_learned_and_costs_no_attempt(survey,
         assert process.wait(40) == 0
     run = now()
     assert (run.state, run.attempts, run.worker) == ("pending", 0, "")
-    assert not Path(f"/proc/{trainer.rpartition(':')[2]}").exists()
+    wait_until(lambda: not runs(trainer.rpartition(":")[2]), lambda: log.read_text())
     folder = Path(django_settings.SPOTID_HOME) / run.folder / "run"
     assert (folder / "checkpoint.pt").is_file() and [row["epoch"] for row in run.history][:3] == [0, 1, 2]
 
