@@ -70,7 +70,8 @@ def main() -> None:
     torch.set_num_threads(1)
     start = time.monotonic()
     bank = bank_of(arguments.work, arguments.coats, arguments.views, start)
-    training = DenseTraining(seed=arguments.seed, steps=arguments.steps)
+    horizon = max(arguments.steps, DenseTraining.horizon)
+    training = DenseTraining(seed=arguments.seed, steps=arguments.steps, horizon=horizon)
     print(json.dumps({"views": len(bank), "steps": training.steps}), flush=True)
 
     def progress(step: int, steps: int, text: str) -> None:

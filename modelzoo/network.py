@@ -23,7 +23,7 @@ from torch.nn import functional
 from . import backbones
 from .backbones import set_trainable
 from .pipelines import EDGE_MEAN, EDGE_STD, IMAGENET_MEAN, IMAGENET_STD, Pipeline, pipeline_named, usual_pipeline
-from .weights import ChecksumError, WeightsError
+from .weights import WeightsError, read_registered
 
 __all__ = [
     "EDGE_MEAN",
@@ -179,16 +179,7 @@ def _with_sorted_metadata(data: bytes) -> bytes:
 
 def load_weights(path: Path, *, sha256: str) -> dict[str, torch.Tensor]:
     """The tensors of a safetensors file whose content has the given SHA-256; :class:`WeightsError` otherwise."""
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise WeightsError(f"the weights {path.name} cannot be read: {error.strerror or error}") from error
-    found = hashlib.sha256(data).hexdigest()
-    if found != sha256.lower():
-        raise ChecksumError(
-            f"the weights {path.name} are not the registered ones: SHA-256 is {found}, registered is {sha256.lower()}. "
-            "The file is damaged or was replaced; restore it or register the new one."
-        )
+    data = read_registered(path, sha256)
     try:
         return safetensors_load(data)
     except SafetensorError as error:

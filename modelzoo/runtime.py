@@ -17,7 +17,7 @@ from torch import nn
 from .coats import CoatPixels, EncodingError
 from .network import CoatNet, EmbeddingConfig, load_weights
 from .runtimes import RUNTIMES, Recipe, Runner, choose
-from .weights import ChecksumError, WeightsError, sha256_of
+from .weights import WeightsError, check_registered, sha256_of, unreadable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -158,12 +158,8 @@ class NetworkEmbedder:
         try:
             found = sha256_of(self.weights)
         except OSError as error:
-            raise WeightsError(f"the weights {self.weights.name} cannot be read: {error.strerror or error}") from error
-        if found != self.sha256:
-            raise ChecksumError(
-                f"the weights {self.weights.name} are not the registered ones: SHA-256 is {found}, "
-                f"registered is {self.sha256}"
-            )
+            raise unreadable(self.weights, error) from error
+        check_registered(self.weights, found, self.sha256)
 
     def _load(self) -> nn.Module:
         state = load_weights(self.weights, sha256=self.sha256)

@@ -9,7 +9,6 @@ Schmid and Ponce 2006, "Beyond bags of features".
 
 from __future__ import annotations
 
-import hashlib
 import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
@@ -23,7 +22,7 @@ from safetensors.numpy import load as safetensors_load
 
 from .coats import CoatPixels, EncodingError
 from .local.features import DESCRIPTOR_LENGTH, LocalConfig, LocalFeatures, extract
-from .weights import ChecksumError, WeightsError
+from .weights import WeightsError, read_registered
 
 KIND = "rootsift-vlad"
 Rows = NDArray[np.float32]
@@ -111,16 +110,7 @@ class VladWeights:
 
 def read_weights(path: Path, sha256: str, config: VladConfig) -> VladWeights:
     """The weights of a safetensors file of the given SHA-256. Raises WeightsError for anything else."""
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise WeightsError(f"the weights {path.name} cannot be read: {error.strerror or error}") from error
-    found = hashlib.sha256(data).hexdigest()
-    if found != sha256.lower():
-        raise ChecksumError(
-            f"the weights {path.name} are not the registered ones: SHA-256 is {found}, registered is {sha256.lower()}. "
-            "The file is damaged or was replaced; restore it or register the new one."
-        )
+    data = read_registered(path, sha256)
     try:
         tensors = {name: np.asarray(value, np.float32) for name, value in safetensors_load(data).items()}
     except (SafetensorError, KeyError, ValueError) as error:

@@ -190,12 +190,33 @@ def verified(path: Path, directory: Path) -> FetchedWeights:
     if entry is None:
         raise WeightsError(f"the weights {path} are not registered: register them if you trust where they come from")
     found = sha256_of(path)
-    if found != entry["sha256"]:
+    check_registered(path, found, entry["sha256"])
+    return FetchedWeights(path, found, entry["verified_by"])
+
+
+def read_registered(path: Path, sha256: str) -> bytes:
+    """The content of a weights file that has the registered SHA-256; WeightsError or ChecksumError otherwise."""
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise unreadable(path, error) from error
+    check_registered(path, hashlib.sha256(data).hexdigest(), sha256)
+    return data
+
+
+def check_registered(path: Path, found: str, registered: str) -> None:
+    """Raise ChecksumError where the SHA-256 found is not the registered one. Messages name the file, not its folder."""
+    expected = registered.lower()
+    if found != expected:
         raise ChecksumError(
-            f"the weights {path} are not the registered ones: SHA-256 is {found}, registered is {entry['sha256']}. "
+            f"the weights {path.name} are not the registered ones: SHA-256 is {found}, registered is {expected}. "
             "The file is damaged or was replaced; restore it, fetch it again or register the new one."
         )
-    return FetchedWeights(path, found, entry["verified_by"])
+
+
+def unreadable(path: Path, error: OSError) -> WeightsError:
+    """What is said of a weights file that the system does not give."""
+    return WeightsError(f"the weights {path.name} cannot be read: {error.strerror or error}")
 
 
 def sha256_of(path: Path) -> str:

@@ -4,14 +4,13 @@ NAME.safetensors holds the tensors, NAME.json the SHA-256 of that file and the f
 library only: looking for what there is must not load an engine.
 """
 
-import hashlib
 import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from ..cards import ModelCard
-from ..weights import ChecksumError, WeightsError
+from ..weights import ChecksumError, WeightsError, sha256_of, unreadable
 
 FOLDER = Path(__file__).resolve().parent
 DEFAULT = "rootsift-vlad"
@@ -28,9 +27,9 @@ class ShippedModel:
     def verify(self) -> None:
         """Raise WeightsError when the file is missing or not the one that was shipped."""
         try:
-            found = hashlib.sha256(self.path.read_bytes()).hexdigest()
+            found = sha256_of(self.path)
         except OSError as error:
-            raise WeightsError(f"the weights {self.path} cannot be read: {error.strerror or error}") from error
+            raise unreadable(self.path, error) from error
         if found != self.sha256:
             raise ChecksumError(
                 f"the weights {self.path} are not those that were shipped: SHA-256 is {found}, shipped was "
