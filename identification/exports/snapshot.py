@@ -12,7 +12,7 @@ from django.db import connection, transaction
 from django.db.models import Count
 
 from ..matching.graph import LoggedDecision, fold
-from ..models import AuditEntry, Category, Decision, Detection, Individual, Provenance, Survey, Verdict
+from ..models import AuditEntry, Decision, Detection, Individual, Provenance, Survey, Verdict
 from ..selectors.graph import population_graph
 
 
@@ -98,7 +98,8 @@ def survey_snapshot(survey: Survey) -> SurveySnapshot:
 def _read(survey: Survey) -> SurveySnapshot:
     survey = Survey.objects.select_related("population").get(pk=survey.pk)
     rows = list(
-        Detection.objects.filter(image__survey=survey, category=Category.ANIMAL, usable=True)
+        Detection.objects.comparable()
+        .filter(image__survey=survey)
         .filter(individual__isnull=False, individual__retired=False)
         .select_related("image__station", "individual__population")
         .order_by("individual__number", "image__relative_path", "image__sha256", "x1", "y1", "x2", "y2", "pk")

@@ -1,13 +1,24 @@
 from .access import AuditEntry, Membership, Role, User
 from .embedding import Embedding, EmbeddingModel, EncodingFailure, LocalFeatureSet, ModelActivation
-from .image import CaptureTimeSource, Category, Detection, DetectionSource, Flank, Image
-from .review import Candidate, Decision, Individual, MatchEdge, Provenance, ReviewPosition, Verdict
-from .survey import EncounterEvent, Population, Station, Survey
+from .image import CaptureTimeSource, Category, Detection, DetectionSource, Flank, Image, Triage
+from .review import (
+    Candidate,
+    Decision,
+    Individual,
+    LinkProposal,
+    MatchEdge,
+    PairCalibration,
+    Provenance,
+    ReviewPosition,
+    Verdict,
+)
+from .survey import CameraClock, EncounterEvent, Population, Station, Survey
 from .training import TrainingRun
 from .work import Heartbeat, IngestReport, ProcessingStage, ProcessingState, SkippedPhoto, StationBackgroundRecord, Work
 
 __all__ = [
     "AuditEntry",
+    "CameraClock",
     "Candidate",
     "CaptureTimeSource",
     "Category",
@@ -23,10 +34,12 @@ __all__ = [
     "Image",
     "Individual",
     "IngestReport",
+    "LinkProposal",
     "LocalFeatureSet",
     "MatchEdge",
     "Membership",
     "ModelActivation",
+    "PairCalibration",
     "Population",
     "ProcessingStage",
     "ProcessingState",
@@ -38,6 +51,7 @@ __all__ = [
     "StationBackgroundRecord",
     "Survey",
     "TrainingRun",
+    "Triage",
     "User",
     "Verdict",
     "Work",

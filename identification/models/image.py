@@ -1,5 +1,7 @@
 """Photos and the boxes on them."""
 
+from __future__ import annotations
+
 from django.db import models
 from django.db.models import F, Q
 from django.db.models.functions import Now
@@ -32,6 +34,9 @@ class Image(models.Model):
     event = models.ForeignKey(EncounterEvent, null=True, blank=True, on_delete=models.SET_NULL, related_name="images")
     captured_at = models.DateTimeField(null=True, blank=True)
     captured_raw = models.CharField(max_length=64, blank=True, help_text="As the camera wrote it.")
+    clock_offset_seconds = models.IntegerField(
+        default=0, help_text="Added to what the camera's clock said; `captured_at` holds the sum."
+    )
     captured_source = models.CharField(max_length=8, choices=CaptureTimeSource, default=CaptureTimeSource.UNKNOWN)
     infrared = models.BooleanField(null=True, blank=True)
     flags = models.JSONField(default=list, blank=True)
@@ -87,6 +92,20 @@ class Flank(models.TextChoices):
     UNKNOWN = "unknown", "Unknown"
 
 
+class Triage(models.TextChoices):
+    """Whether a detection shows the population's species. Undecided ones take part in matching."""
+
+    UNDECIDED = "", "Undecided"
+    WANTED = "wanted", "The population's species"
+    OTHER = "other", "Another species"
+
+
+class DetectionQuerySet(models.QuerySet["Detection"]):
+    def comparable(self) -> DetectionQuerySet:
+        """Those that take part in matching, review and export: usable animals not known to be another species."""
+        return self.filter(category=Category.ANIMAL, usable=True).exclude(triage=Triage.OTHER)
+
+
 class Detection(models.Model):
     """One box on an image, in pixels of the upright image, with its crop, mask and edge map."""
 
@@ -100,8 +119,17 @@ class Detection(models.Model):
     x2 = models.FloatField()
     y2 = models.FloatField()
     species = models.CharField(max_length=200, blank=True)
+    triage = models.CharField(max_length=8, choices=Triage, default=Triage.UNDECIDED, blank=True)
+    triage_by_person = models.BooleanField(default=False)
+    triage_score = models.FloatField(
+        null=True, blank=True, help_text="Estimated probability that it is the population's species."
+    )
     flank = models.CharField(max_length=8, choices=Flank, default=Flank.UNKNOWN)
     flank_by_person = models.BooleanField(default=False)
+    left_probability = models.FloatField(
+        null=True, blank=True, help_text="Estimated probability that this is the left flank."
+    )
+    flank_evidence = models.CharField(max_length=40, blank=True, help_text="What the estimate rests on.")
     usable = models.BooleanField(default=True)
     unusable_reason = models.CharField(max_length=200, blank=True)
     crop = models.CharField(max_length=255, blank=True)
@@ -115,6 +143,8 @@ class Detection(models.Model):
     )
     created_at = models.DateTimeField(db_default=Now(), editable=False)
 
+    objects = DetectionQuerySet.as_manager()
+
     class Meta:
         ordering = ["image", "id"]
         constraints = [
@@ -126,6 +156,11 @@ class Detection(models.Model):
             ),
             models.CheckConstraint(condition=Q(confidence__range=(0, 1)), name="detection_confidence_is_fraction"),
             models.CheckConstraint(condition=Q(flank__in=Flank.values), name="detection_flank_known"),
+            models.CheckConstraint(condition=Q(triage__in=Triage.values), name="detection_triage_known"),
+            models.CheckConstraint(
+                condition=Q(left_probability__isnull=True) | Q(left_probability__range=(0, 1)),
+                name="detection_left_probability_is_fraction",
+            ),
             models.CheckConstraint(condition=Q(category__in=Category.values), name="detection_category_known"),
         ]
 

@@ -129,6 +129,7 @@ class Candidate(models.Model):
     inliers = models.PositiveIntegerField(default=0, help_text="Geometrically verified matches of local features.")
     score = models.FloatField()
     probability = models.FloatField()
+    evidence = models.JSONField(default=dict, blank=True, help_text="What the probability was computed from.")
     engine = models.CharField(max_length=120)
 
     class Meta:
@@ -158,3 +159,64 @@ class ReviewPosition(models.Model):
 
     def __str__(self) -> str:
         return f"{self.user} in {self.survey}"
+
+
+class LinkProposal(models.Model):
+    """Detections that time and place say may be one animal, waiting for one glance of a person.
+
+    Nothing joins before it is confirmed. A proposal that was dismissed is not made again.
+    """
+
+    class Kind(models.TextChoices):
+        SAME_EVENT = "same_event", "Burst of one camera"
+        PAIRED_CAMERAS = "paired_cameras", "Two cameras of one station"
+
+    class State(models.TextChoices):
+        OPEN = "open", "Open"
+        CONFIRMED = "confirmed", "Confirmed"
+        DISMISSED = "dismissed", "Dismissed"
+
+    survey = models.ForeignKey(Survey, on_delete=models.CASCADE, related_name="link_proposals")
+    kind = models.CharField(max_length=16, choices=Kind)
+    detections = models.ManyToManyField(Detection, related_name="link_proposals")
+    key = models.CharField(max_length=64, help_text="SHA-256 of the kind and the detections' ids.")
+    started_at = models.DateTimeField()
+    seconds = models.FloatField(help_text="From the first to the last photo, clocks corrected.")
+    state = models.CharField(max_length=10, choices=State, default=State.OPEN)
+    decided_by = models.ForeignKey(User, null=True, blank=True, on_delete=models.PROTECT, related_name="+")
+    decided_at = models.DateTimeField(null=True, blank=True)
+    created_at = models.DateTimeField(db_default=Now(), editable=False)
+
+    class Meta:
+        ordering = ["started_at", "id"]
+        constraints = [
+            models.UniqueConstraint(fields=["survey", "key"], name="link_proposal_once"),
+            models.CheckConstraint(condition=Q(state__in=["open", "confirmed", "dismissed"]), name="proposal_known"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.get_kind_display()} in {self.survey}: {self.get_state_display()}"
+
+
+class PairCalibration(models.Model):
+    """Coefficients fitted on a population's own confirmed and refused pairs, with how well they hold."""
+
+    population = models.ForeignKey(Population, on_delete=models.CASCADE, related_name="calibrations")
+    coefficients = models.JSONField()
+    version = models.CharField(max_length=120)
+    features = models.CharField(max_length=64, help_text="Version of the local features that it was fitted with.")
+    pairs = models.PositiveIntegerField()
+    right = models.PositiveIntegerField()
+    report = models.JSONField(default=dict, blank=True, help_text="Reliability on held-out individuals.")
+    active = models.BooleanField(default=True)
+    fitted_by = models.ForeignKey(User, null=True, blank=True, on_delete=models.PROTECT, related_name="+")
+    created_at = models.DateTimeField(db_default=Now(), editable=False)
+
+    class Meta:
+        ordering = ["-id"]
+        constraints = [
+            models.UniqueConstraint(fields=["population"], condition=Q(active=True), name="one_active_calibration"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.version} of {self.population}"

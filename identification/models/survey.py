@@ -42,6 +42,11 @@ class Survey(models.Model):
     station_pattern = models.TextField(blank=True)
     crops_only = models.BooleanField(default=False, help_text="The files are finished crops: no detector runs.")
     independence_minutes = models.PositiveIntegerField(default=30)
+    completeness_goal = models.FloatField(
+        default=0.99,
+        validators=[MinValueValidator(0.5), MaxValueValidator(1)],
+        help_text="Share of the true matches to be found before the review counts as finished.",
+    )
     created_at = models.DateTimeField(db_default=Now(), editable=False)
 
     matching_state = models.CharField(max_length=12, choices=Matching, default=Matching.STALE)
@@ -60,6 +65,9 @@ class Survey(models.Model):
             models.CheckConstraint(
                 condition=models.Q(matching_state__in=["stale", "running", "done", "failed"]),
                 name="survey_matching_known",
+            ),
+            models.CheckConstraint(
+                condition=models.Q(completeness_goal__range=(0.5, 1)), name="survey_completeness_goal_is_share"
             ),
         ]
 
@@ -88,6 +96,24 @@ class Station(models.Model):
 
     def __str__(self) -> str:
         return self.code
+
+
+class CameraClock(models.Model):
+    """What must be added to the clock of one camera of a station to get the time of the survey's zone."""
+
+    station = models.ForeignKey(Station, on_delete=models.CASCADE, related_name="clocks")
+    camera = models.CharField(max_length=64, blank=True)
+    offset_seconds = models.IntegerField(default=0)
+    by_person = models.BooleanField(default=False)
+    note = models.CharField(max_length=200, blank=True)
+    updated_at = models.DateTimeField(auto_now=True)
+
+    class Meta:
+        ordering = ["station", "camera"]
+        constraints = [models.UniqueConstraint(fields=["station", "camera"], name="clock_once_per_camera")]
+
+    def __str__(self) -> str:
+        return f"{self.station} {self.camera}: {self.offset_seconds:+d} s".replace("  ", " ")
 
 
 class EncounterEvent(models.Model):

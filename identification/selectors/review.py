@@ -54,8 +54,10 @@ class ReviewState:
 
 def reviewable_detections(survey: Survey):  # type: ignore[no-untyped-def]
     """Detections that take part in matching, in the order of the photos."""
-    return Detection.objects.filter(image__survey=survey, category="animal", usable=True).order_by(
-        F("image__captured_at").asc(nulls_last=True), "image__relative_path", "id"
+    return (
+        Detection.objects.comparable()
+        .filter(image__survey=survey)
+        .order_by(F("image__captured_at").asc(nulls_last=True), "image__relative_path", "id")
     )
 
 
@@ -121,8 +123,7 @@ def _open_questions(survey: Survey, visible: set[int]) -> dict[int, list[int]]:
     candidates = (
         Candidate.objects.filter(
             anchor__image__survey=survey,
-            detection__usable=True,
-            detection__category="animal",
+            detection__in=Detection.objects.comparable(),
             detection__image__survey__in=visible,
         )
         .exclude(anchor__flank="left", detection__flank="right")

@@ -122,7 +122,8 @@ def survey_cards(user: User) -> list[SurveyCard]:
 
 def _identified(which: Q) -> Any:
     return (
-        Detection.objects.filter(which, category=Category.ANIMAL, usable=True)
+        Detection.objects.comparable()
+        .filter(which)
         .values("image__survey")
         .annotate(
             animals=Count("pk"),

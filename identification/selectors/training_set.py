@@ -6,7 +6,7 @@ from collections import Counter, defaultdict
 from dataclasses import dataclass
 from functools import cached_property
 
-from ..models import Category, Detection, Flank, Population
+from ..models import Detection, Flank, Population
 from .graph import population_graph
 
 # Fewer cannot be parted into individuals to learn from, to choose by and to measure on.
@@ -123,9 +123,7 @@ def training_set(population: Population) -> TrainingSet:
             image__survey__population=population, individual__isnull=False, individual__retired=False
         )
         .order_by("pk")
-        .values_list(
-            "pk", "individual_id", "flank", "image__event_id", "crop", "edges", "mask", "category", "usable", "image_id"
-        )
+        .values_list("pk", "individual_id", "flank", "image__event_id", "crop", "edges", "mask", "image_id")
     )
     animals: dict[int, set[int]] = defaultdict(set)
     on_photo: Counter[tuple[int, int]] = Counter()
@@ -138,11 +136,14 @@ def training_set(population: Population) -> TrainingSet:
     doubtful |= {root for (root, _), boxes in on_photo.items() if boxes > 1}
     doubtful |= {root for root, named in animals.items() if len(named) > 1}
     left_out = {individual for root in doubtful for individual in animals[root]}
+    comparable = set(
+        Detection.objects.comparable().filter(image__survey__population=population).values_list("pk", flat=True)
+    )
     rows, unusable = [], 0
-    for pk, individual, flank, event, crop, edges, mask, category, usable, _ in assigned:
+    for pk, individual, flank, event, crop, edges, mask, _ in assigned:
         if individual in left_out:
             continue
-        if category != Category.ANIMAL or not usable or not crop:
+        if pk not in comparable or not crop:
             unusable += 1
             continue
         rows.append(TrainingRow(pk, individual, flank, event, crop, edges, mask))

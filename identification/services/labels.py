@@ -28,7 +28,6 @@ from ..matching.labels import (
 )
 from ..models import (
     AuditEntry,
-    Category,
     Decision,
     Detection,
     Individual,
@@ -158,7 +157,7 @@ def _groups(
 ) -> dict[Identity, Members]:
     """Detections with their labels by animal. What cannot be used is told."""
     boxes: dict[int, list[int]] = defaultdict(list)
-    usable = Detection.objects.filter(image__survey=survey, category=Category.ANIMAL, usable=True)
+    usable = Detection.objects.comparable().filter(image__survey=survey)
     for pk, image in usable.order_by("pk").values_list("pk", "image_id"):
         boxes[image].append(pk)
     waiting = set(Work.objects.filter(image__survey=survey, state__in=UNFINISHED).values_list("pk", flat=True))

@@ -16,7 +16,7 @@ from django.db.models.functions import Now
 from ..inference import engines
 from ..inference.comparison import CoatSet, Framed, PairScore, calibration_of
 from ..matching.candidates import Scored, Side, compatible, keep
-from ..models import Candidate, Category, Detection, Embedding, LocalFeatureSet, Population, Survey
+from ..models import Candidate, Detection, Embedding, LocalFeatureSet, Population, Survey
 from ..selectors.graph import population_graph
 from .activation import active_model
 from .matching import MatchingClaim, matching_claim, matching_fail, matching_fence, matching_renew
@@ -58,9 +58,7 @@ def load_coats(
 
     scenery: whether what one camera sees in the same place at different events is left out of comparisons.
     """
-    detections = Detection.objects.filter(
-        image__survey__population=population, category=Category.ANIMAL, usable=True
-    ).order_by("pk")
+    detections = Detection.objects.comparable().filter(image__survey__population=population).order_by("pk")
     if only_images is not None:
         detections = detections.filter(image__in=only_images)
     sides = [
