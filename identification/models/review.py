@@ -102,6 +102,9 @@ class Decision(models.Model):
     undoes = models.OneToOneField("self", null=True, blank=True, on_delete=models.CASCADE, related_name="undone_by")
     anchor = models.ForeignKey(Detection, null=True, blank=True, on_delete=models.CASCADE, related_name="+")
     probability_shown = models.FloatField(null=True, blank=True)
+    batch = models.UUIDField(
+        null=True, blank=True, editable=False, help_text="Shared by decisions that were confirmed in one glance."
+    )
     note = models.TextField(blank=True)
     created_at = models.DateTimeField(db_default=Now(), editable=False)
 
@@ -146,12 +149,18 @@ class Candidate(models.Model):
 
 
 class ReviewPosition(models.Model):
-    """Where a reviewer was in a survey, and which anchors she has passed."""
+    """Where a reviewer was in a survey, which order she works in, and which anchors and questions she has put off."""
+
+    class Mode(models.TextChoices):
+        QUEUE = "queue", "By what is settled"
+        PHOTO = "photo", "By photo"
 
     user = models.ForeignKey(User, on_delete=models.CASCADE, related_name="review_positions")
     survey = models.ForeignKey(Survey, on_delete=models.CASCADE, related_name="review_positions")
     anchor = models.ForeignKey(Detection, null=True, blank=True, on_delete=models.SET_NULL, related_name="+")
+    mode = models.CharField(max_length=8, choices=Mode, default=Mode.QUEUE)
     passed = models.ManyToManyField(Detection, blank=True, related_name="+")
+    put_off = models.JSONField(default=list, blank=True, help_text="Pairs of detection ids, the last put off last.")
     updated_at = models.DateTimeField(auto_now=True)
 
     class Meta:
