@@ -14,6 +14,7 @@ from .review import (
 )
 from .survey import CameraClock, EncounterEvent, Population, Station, Survey
 from .training import TrainingRun
+from .triage import TriageRun
 from .work import Heartbeat, IngestReport, ProcessingStage, ProcessingState, SkippedPhoto, StationBackgroundRecord, Work
 
 __all__ = [
@@ -52,6 +53,7 @@ __all__ = [
     "Survey",
     "TrainingRun",
     "Triage",
+    "TriageRun",
     "User",
     "Verdict",
     "Work",

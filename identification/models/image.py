@@ -124,6 +124,9 @@ class Detection(models.Model):
     triage_score = models.FloatField(
         null=True, blank=True, help_text="Estimated probability that it is the population's species."
     )
+    triage_order = models.FloatField(
+        null=True, blank=True, help_text="An order to look at boxes in where nothing was learned yet. No probability."
+    )
     flank = models.CharField(max_length=8, choices=Flank, default=Flank.UNKNOWN)
     flank_by_person = models.BooleanField(default=False)
     left_probability = models.FloatField(
@@ -157,6 +160,10 @@ class Detection(models.Model):
             models.CheckConstraint(condition=Q(confidence__range=(0, 1)), name="detection_confidence_is_fraction"),
             models.CheckConstraint(condition=Q(flank__in=Flank.values), name="detection_flank_known"),
             models.CheckConstraint(condition=Q(triage__in=Triage.values), name="detection_triage_known"),
+            models.CheckConstraint(
+                condition=Q(triage_score__isnull=True) | Q(triage_score__range=(0, 1)),
+                name="detection_triage_score_is_fraction",
+            ),
             models.CheckConstraint(
                 condition=Q(left_probability__isnull=True) | Q(left_probability__range=(0, 1)),
                 name="detection_left_probability_is_fraction",
