@@ -72,7 +72,7 @@ def coats_of(seed: int, individual: int, resolution: int) -> tuple[Coat, Coat]:
     )
 
 
-def _fit(camera: Camera, points: NDArray, rng: np.random.Generator) -> Camera:
+def fit_camera(camera: Camera, points: NDArray, rng: np.random.Generator) -> Camera:
     """The camera cropped and scaled so that the points fill its frame with a small uneven margin."""
     low, high = points.min(axis=0), points.max(axis=0)
     room = np.array([camera.width, camera.height]) * rng.uniform(0.86, 0.97)
@@ -100,7 +100,7 @@ def _backdrop(rng: np.random.Generator, camera: Camera, night: bool) -> FloatArr
     return np.asarray(scene, dtype=np.float32)
 
 
-def _finish(rng: np.random.Generator, layer: AnimalLayer, camera: Camera, kind: str) -> NDArray[np.uint8]:
+def expose(rng: np.random.Generator, layer: AnimalLayer, camera: Camera, kind: str) -> NDArray[np.uint8]:
     """Composite over a backdrop and expose."""
     night = kind != "day"
     frame = _backdrop(rng, camera, night)
@@ -152,11 +152,11 @@ def make_crop(
         size[0], size[1], 500.0, size[0] / 2, size[1] / 2, float(rng.uniform(0.4, 0.9)), float(rng.uniform(0, 0.12))
     )
     points, _ = camera.project(world[0])
-    camera = _fit(camera, points, rng)
+    camera = fit_camera(camera, points, rng)
     light = replace(random_light(rng, kind), flash=distance**2)
     seen = anatomy.LEFT if flank == LEFT_FLANK else anatomy.RIGHT
     layer = render_animal(mesh, world, camera, coats, light, seen, rng)
-    rgb = _finish(rng, layer, camera, kind)
+    rgb = expose(rng, layer, camera, kind)
     mask = np.zeros((size[1], size[0]), bool)
     coat = np.full((size[1], size[0], 2), np.nan, np.float32)
     window, inside = frame_window(layer, size[0], size[1])
