@@ -191,6 +191,12 @@ class LinkProposal(models.Model):
     key = models.CharField(max_length=64, help_text="SHA-256 of the kind and the detections' ids.")
     started_at = models.DateTimeField()
     seconds = models.FloatField(help_text="From the first to the last photo, clocks corrected.")
+    left_out = models.ManyToManyField(
+        Detection, related_name="+", blank=True, help_text="Those that the person who confirmed it did not tick."
+    )
+    batch = models.UUIDField(
+        null=True, blank=True, editable=False, help_text="Of the decisions that its confirmation wrote."
+    )
     state = models.CharField(max_length=10, choices=State, default=State.OPEN)
     decided_by = models.ForeignKey(User, null=True, blank=True, on_delete=models.PROTECT, related_name="+")
     decided_at = models.DateTimeField(null=True, blank=True)

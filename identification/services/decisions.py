@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import cast
+from uuid import UUID
 
 from django.db import transaction
 from django.db.models.functions import Now
@@ -12,6 +13,9 @@ from ..matching.graph import LoggedDecision, SignedGraph, fold
 from ..models import Candidate, Decision, Detection, Flank, MatchEdge, Provenance, Survey, User, Verdict
 from ..selectors.graph import component_of, edges_among, refusals_between, shared_photo_pairs
 from .individuals import individuals_resolve, population_lock
+
+# What joins a left and a right flank: facing cameras, an animal that turned within a burst, an archive's own word.
+_BEYOND_COATS = (Provenance.PAIRED_CAMERAS, Provenance.SAME_EVENT, Provenance.IMPORTED)
 
 
 @transaction.atomic
@@ -26,8 +30,9 @@ def decision_record(
     expected_version: int | None = None,
     confirm_contradiction: bool = False,
     note: str = "",
+    batch: UUID | None = None,
 ) -> Decision:
-    """Write what somebody says of a pair, and let edge and individuals follow.
+    """Write what somebody says of a pair, and let edge and individuals follow. batch: of what is said in one glance.
 
     Raises Incomparable for a pair that can never be one animal, StaleEdge when the edge is no longer at
     `expected_version`, and Contradiction when the verdict collides with earlier ones and was not confirmed.
@@ -56,6 +61,7 @@ def decision_record(
         anchor=anchor,
         probability_shown=probability,
         note=note,
+        batch=batch,
     )
     if probability is not None:
         edge.probability = probability
@@ -121,7 +127,7 @@ def _check_comparable(a: Detection, b: Detection, verdict: str, provenance: str)
         flanks == {Flank.LEFT, Flank.RIGHT}
         and a.flank_by_person
         and b.flank_by_person
-        and provenance not in (Provenance.PAIRED_CAMERAS, Provenance.IMPORTED)
+        and provenance not in _BEYOND_COATS
     ):
         raise Incomparable("One photo shows the left flank and the other the right: their coats cannot be compared.")
 
