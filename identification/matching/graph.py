@@ -50,11 +50,11 @@ class SignedGraph:
 
     @classmethod
     def of(cls, matches: Iterable[tuple[int, int]], refusals: Iterable[tuple[int, int]] = ()) -> SignedGraph:
-        graph = cls(frozenset(_ordered(pair) for pair in matches), frozenset(_ordered(pair) for pair in refusals))
+        graph = cls(frozenset(ordered(pair) for pair in matches), frozenset(ordered(pair) for pair in refusals))
         for a, b in graph.matches:
             graph._sets.join(a, b)
         for a, b in graph.refusals:
-            graph._refused.add(_ordered((graph._sets.find(a), graph._sets.find(b))))
+            graph._refused.add(ordered((graph._sets.find(a), graph._sets.find(b))))
         return graph
 
     def root(self, item: int) -> int:
@@ -64,7 +64,7 @@ class SignedGraph:
     def follows(self, a: int, b: int) -> str:
         """What the decisions say of a pair: 'match', 'no_match', 'contradiction', or '' when nothing follows."""
         root_a, root_b = self.root(a), self.root(b)
-        refused = _ordered((root_a, root_b)) in self._refused
+        refused = ordered((root_a, root_b)) in self._refused
         if root_a == root_b:
             return "contradiction" if refused else "match"
         return "no_match" if refused else ""
@@ -81,7 +81,8 @@ class SignedGraph:
         return sorted(pair for pair in self.refusals if self.root(pair[0]) == self.root(pair[1]))
 
 
-def _ordered(pair: tuple[int, int]) -> tuple[int, int]:
+def ordered(pair: tuple[int, int]) -> tuple[int, int]:
+    """The pair with the smaller id first."""
     return pair if pair[0] <= pair[1] else (pair[1], pair[0])
 
 
