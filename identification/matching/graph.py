@@ -7,8 +7,11 @@ between which any no-match edge runs do not.
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable
+import math
+from collections import deque
+from collections.abc import Hashable, Iterable, Mapping
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 
 class DisjointSets:
@@ -105,3 +108,57 @@ def fold(log: Iterable[LoggedDecision]) -> LoggedDecision | None:
             return decision
         taken_back.add(decision.undoes)
     return None
+
+
+# How often a match is wrong where nothing else is known of it, by what it rests on. Choices, not measurements: they
+# order the links of one group by how likely each is the mistake, and nothing else is computed from them.
+_WRONG = {"reviewer": 0.02, "imported": 0.03, "same_event": 0.05, "paired_cameras": 0.05}
+_SURE = 0.99
+
+
+def doubt(provenance: str, probability: float | None) -> float:
+    """How likely a standing match is wrong, 0…1: how often its kind is, moved by the odds of the coats where known."""
+    prior = _WRONG.get(provenance, _WRONG["reviewer"])
+    same = min(_SURE, max(1 - _SURE, 0.5 if probability is None else probability))
+    odds = prior / (1 - prior) * (1 - same) / same
+    return odds / (1 + odds)
+
+
+def weakest_links(doubts: Mapping[tuple[int, int], float], start: int, goal: int) -> list[tuple[int, int]]:
+    """The matches that would have to be wrong for two detections to be two animals, in the likeliest such case.
+
+    doubts: of every match (a < b) of the component, as `doubt` gives it. Taking all of these back separates the two,
+    taking back fewer of them does not; of all such sets it is the one whose doubts have the greatest product, mistakes
+    being taken as independent. Usually it is one match. Empty when nothing connects the two. A minimum cut by augmenting
+    along shortest paths (Edmonds & Karp 1972), with capacities -log(doubt).
+    """
+    if start == goal:
+        return []
+    room: dict[int, dict[int, float]] = {}
+    for (a, b), wrong in doubts.items():
+        capacity = max(-math.log(min(max(wrong, 1e-12), 1.0)), 1e-9)
+        room.setdefault(a, {})[b] = room.setdefault(b, {})[a] = capacity
+    while (came := _reached(room, start)) and goal in came:
+        way = [goal]
+        while way[-1] != start:
+            way.append(came[way[-1]])
+        steps = list(pairwise(reversed(way)))
+        spare = min(room[one][other] for one, other in steps)
+        for one, other in steps:
+            room[one][other] -= spare
+            room[other][one] += spare
+    near = _reached(room, start).keys()
+    return sorted(pair for pair in doubts if (pair[0] in near) != (pair[1] in near))
+
+
+def _reached(room: Mapping[int, Mapping[int, float]], start: int) -> dict[int, int]:
+    """What can be reached where there is room left, each with where it was reached from."""
+    came = {start: start}
+    queue = deque([start])
+    while queue:
+        here = queue.popleft()
+        for there, left in sorted(room.get(here, {}).items()):
+            if left > 1e-9 and there not in came:
+                came[there] = here
+                queue.append(there)
+    return came
