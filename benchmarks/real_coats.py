@@ -19,6 +19,7 @@ os.environ["OMP_NUM_THREADS"] = os.environ["OPENBLAS_NUM_THREADS"] = "1"
 
 import cv2
 import numpy as np
+from labelled import sample
 from numpy.typing import NDArray
 
 from preprocessing.edges import edge_map
@@ -72,15 +73,18 @@ def photos_of(data: Path) -> list[tuple[str, Path]]:
     return found
 
 
-def prepare(data: Path, work: Path, segmenter: Path | None = None) -> list[RealCoat]:
-    """Make what is missing and return the photos; one that cannot be read is named and left out."""
+def prepare(data: Path, work: Path, segmenter: Path | None = None, limit: int | None = None) -> list[RealCoat]:
+    """Make what is missing and return the photos; one that cannot be read is named and left out.
+
+    limit: of more photos than that, the fixed sample.
+    """
     weights = segmenter or data.parent / SEGMENTER
     if not weights.is_file():
         weights = data.parent.parent / SEGMENTER
     engine: Segmenter | None = None
     given = data.parent / "edges"
     coats = []
-    for identity, path in photos_of(data):
+    for identity, path in photos_of(data) if limit is None else sample(photos_of(data), limit):
         coat = RealCoat(
             identity,
             path,
