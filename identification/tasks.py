@@ -15,6 +15,12 @@ def match_survey(survey_id: int) -> bool:
     return survey_match(survey_id=survey_id)
 
 
+def triage_survey(survey_id: int) -> bool:
+    from .services.triage_run import triage_run
+
+    return triage_run(survey_id=survey_id)
+
+
 def beat() -> None:
     from .services.work import heartbeat
 

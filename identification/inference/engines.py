@@ -18,6 +18,7 @@ from django.conf import settings
 from django.db import IntegrityError, OperationalError, connection, transaction
 
 from ..models import DetectionSource, EmbeddingModel
+from . import appearances
 
 if TYPE_CHECKING:
     from modelzoo.embedders import CoatPixels, Embedder
@@ -220,6 +221,7 @@ def isolate(pixels: Any, corners: Corners, background: Any | None, *, given_edge
     mask = segmenter.segment(pixels, box, prior)
     drawn = edges.edge_map(crop, mask.mask) if given_edges is None else _given(given_edges, crop.shape[:2])
     quality = {key: _plain(value) for key, value in asdict(crops.measure_quality(crop, mask.mask)).items()}
+    quality[appearances.KEY] = appearances.appearance_stored(crop, mask.mask)
     if mask.note:
         quality["mask_note"] = mask.note
     engine = mask.engine if given_edges is None else f"{mask.engine}, edges given"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from django.db.models import Exists, OuterRef, QuerySet
 
 from ..errors import SpotIDError
-from ..models import Category, Detection, Embedding, EmbeddingModel, EncodingFailure, ModelActivation
+from ..models import Category, Detection, Embedding, EmbeddingModel, EncodingFailure, ModelActivation, Triage
 
 
 def model_by_name(name: str) -> EmbeddingModel:
@@ -19,8 +19,8 @@ def model_by_name(name: str) -> EmbeddingModel:
 
 
 def encodable() -> QuerySet[Detection]:
-    """Every coat that has a crop to be encoded."""
-    return Detection.objects.filter(category=Category.ANIMAL).exclude(crop="")
+    """Every coat that has a crop to be encoded. One of another species is encoded when it is restored."""
+    return Detection.objects.filter(category=Category.ANIMAL).exclude(crop="").exclude(triage=Triage.OTHER)
 
 
 def without_vector(model: EmbeddingModel) -> QuerySet[Detection]:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from django.db.models import Exists, OuterRef, Prefetch, Q, QuerySet
 
-from ..models import Category, Detection, Image, ProcessingState, Survey, User
+from ..models import Category, Detection, Image, ProcessingState, Survey, Triage, User
 from ..permissions import Action, detections_for, images_for, may
 from .surveys import FAILED
 
@@ -44,7 +44,7 @@ def photos_of(*, user: User, survey: Survey, chosen: str = "all", station: int |
     if chosen == "animals":
         photos = photos.filter(Exists(animal))
     elif chosen == "unnamed":
-        photos = photos.filter(Exists(animal.filter(usable=True, individual__isnull=True)))
+        photos = photos.filter(Exists(animal.filter(usable=True, individual__isnull=True).exclude(triage=Triage.OTHER)))
     elif chosen == "empty":
         photos = photos.filter(~Exists(visible.filter(image=OuterRef("pk"))), work__state=ProcessingState.DONE)
     elif chosen == "people":

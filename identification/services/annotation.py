@@ -13,6 +13,7 @@ from ..models import Candidate, Category, Detection, DetectionSource, Flank, Ima
 from .audit import audit_record
 from .matching import matching_invalidate
 from .queue import work_requeue
+from .triage_names import triage_names_follow
 
 ANNOTATABLE = ("flank", "species", "usable", "unusable_reason", "category")
 
@@ -31,11 +32,14 @@ def detection_annotate(*, acting_user: User | None, detections: Iterable[Detecti
     if "category" in changes and changes["category"] not in Category.values:
         raise SpotIDError(f"{changes['category']!r} is no category.")
     changed, loosened = [], []
+    called: dict[int, str] = {}
     ids = [detection.pk for detection in detections]
     for detection in (
         Detection.objects.select_for_update(of=("self",)).filter(pk__in=ids).select_related("image__survey")
     ):
         before = {name: getattr(detection, name) for name in changes}
+        if "species" in changes and before["species"] != changes["species"]:
+            called[detection.pk] = before["species"]
         if before == changes and not ("flank" in changes and not detection.flank_by_person):
             continue
         for name, value in changes.items():
@@ -59,6 +63,8 @@ def detection_annotate(*, acting_user: User | None, detections: Iterable[Detecti
         image_people_refresh(image=image)
     for survey in {detection.image.survey for detection in loosened}:
         matching_invalidate(survey=survey)
+    if called:
+        triage_names_follow(before=called, acting_user=acting_user)
     return len(changed)
 
 

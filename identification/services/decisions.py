@@ -10,7 +10,7 @@ from django.db.models.functions import Now
 
 from ..errors import Contradiction, Incomparable, SpotIDError, StaleEdge, UndoRefused
 from ..matching.graph import LoggedDecision, SignedGraph, fold
-from ..models import Candidate, Decision, Detection, Flank, MatchEdge, Provenance, Survey, User, Verdict
+from ..models import Candidate, Decision, Detection, Flank, MatchEdge, Provenance, Survey, Triage, User, Verdict
 from ..selectors.graph import component_of, edges_among, refusals_between, shared_photo_pairs
 from .individuals import individuals_resolve, population_lock
 
@@ -120,6 +120,8 @@ def _check_comparable(a: Detection, b: Detection, verdict: str, provenance: str)
         raise Incomparable("These photos belong to two populations.")
     if verdict != Verdict.MATCH:
         return
+    if Triage.OTHER in (a.triage, b.triage):
+        raise Incomparable("One of these is marked as another species; restore it before it is matched.")
     if a.image_id == b.image_id:
         raise Incomparable("These are two animals on one photo: they cannot be the same individual.")
     flanks = {a.flank, b.flank}

@@ -230,7 +230,7 @@ def individual_affirm(*, acting_user: User | None, individual: Individual) -> No
 def representatives(individuals: Iterable[Individual]) -> list[Detection]:
     """One photo of each individual, such that coats can be compared: one flank for all where there is one."""
     groups = [
-        list(individual.detections.filter(usable=True).select_related("image__survey__population").order_by("pk"))
+        list(individual.detections.comparable().select_related("image__survey__population").order_by("pk"))
         or list(individual.detections.select_related("image__survey__population").order_by("pk"))
         for individual in individuals
     ]

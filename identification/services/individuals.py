@@ -8,7 +8,7 @@ from django.db import transaction
 
 from ..errors import SpotIDError
 from ..matching.graph import SignedGraph
-from ..models import Detection, Individual, Population, User, Verdict
+from ..models import Detection, Individual, Population, Triage, User, Verdict
 from ..selectors.graph import component_of, contradictions_among, edges_among
 from .audit import audit_record
 
@@ -108,6 +108,8 @@ def individual_declare(*, acting_user: User | None, detection: Detection) -> Ind
         return detection.individual
     if detection.category != "animal" or not detection.usable:
         raise SpotIDError("Only a usable detection of an animal can be declared an individual.")
+    if detection.triage == Triage.OTHER:
+        raise SpotIDError("This box is marked as another species; restore it before it is declared an individual.")
     individual = Individual.objects.filter(founder=detection).first()
     if individual is None:
         individual = _create(population, founder_id=detection.pk, declared=True)

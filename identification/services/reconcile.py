@@ -14,6 +14,7 @@ from .activation import activation_enqueue, activation_expire
 from .matching import UNFINISHED, matching_enqueue_if_ready, matching_expire
 from .queue import work_enqueue
 from .training import training_enqueue, training_expire
+from .triage_queue import triage_enqueue, triage_waiting
 from .work import dead_workers, work_expire
 
 
@@ -45,6 +46,7 @@ def reconcile() -> Reconciled:
         ready = Survey.objects.filter(matching_state=Survey.Matching.STALE, images__isnull=False).distinct()
         for survey in ready.exclude(images__work__state__in=UNFINISHED):
             surveys += matching_enqueue_if_ready(survey=survey)
+    _reconcile_triage()
     return Reconciled(expired + _reconcile_activation(), queued, surveys, _reconcile_training())
 
 
@@ -55,6 +57,13 @@ def _reconcile_activation() -> int:
         if not _waiting(settings.Q_CLUSTER["name"], {"activate"}):
             activation_enqueue(activation_id=activation.pk)
     return ended
+
+
+def _reconcile_triage() -> None:
+    """See that requests for species scores which nobody is at are on the queue."""
+    if not _waiting(settings.Q_CLUSTER["name"], {"triage"}):
+        for survey_id in triage_waiting():
+            triage_enqueue(survey_id=survey_id)
 
 
 def _reconcile_training() -> int:

@@ -29,6 +29,7 @@ from ..models import (
     Image,
     LocalFeatureSet,
     MatchEdge,
+    Triage,
 )
 from .activation import active_model, models_hold
 from .annotation import image_people_refresh
@@ -151,6 +152,7 @@ def _has_said(detection: Detection) -> bool:
         or detection.individual_id is not None
         or detection.flank != Flank.UNKNOWN
         or bool(detection.species)
+        or bool(detection.triage)
         or not detection.usable
         or MatchEdge.objects.filter(a=detection).exists()
         or MatchEdge.objects.filter(b=detection).exists()
@@ -185,16 +187,13 @@ def isolate(claim: Claim, context: PhotoContext) -> None:
 
 def embed(claim: Claim, context: PhotoContext) -> None:
     """Encode every crop under the active model. Where another takes over meanwhile, under that one, too."""
+    wanted = _taking_part(context)
     for _ in range(_SWITCHES_BORNE):
         active = active_model()
         if active is None:
             return
-        have = set(
-            Embedding.objects.filter(detection__in=context.detections, model=active).values_list(
-                "detection_id", flat=True
-            )
-        )
-        missing = [detection for detection in context.detections if detection.pk not in have]
+        have = set(Embedding.objects.filter(detection__in=wanted, model=active).values_list("detection_id", flat=True))
+        missing = [detection for detection in wanted if detection.pk not in have]
         if not missing:
             return
         coats = [
@@ -226,6 +225,11 @@ def embed(claim: Claim, context: PhotoContext) -> None:
     raise RuntimeError("The model was switched again and again while this photo was encoded.")
 
 
+def _taking_part(context: PhotoContext) -> list[Detection]:
+    """Without boxes of another species: those keep what was made of them and are encoded when they are restored."""
+    return [detection for detection in context.detections if detection.triage != Triage.OTHER]
+
+
 def _encode(model: EmbeddingModel, coats: Sequence[CoatPixels]) -> list[Any]:
     """A vector for each coat, or the reason why there is none: a coat without any spot or edge is no failed photo."""
     try:
@@ -239,13 +243,12 @@ def _encode(model: EmbeddingModel, coats: Sequence[CoatPixels]) -> list[Any]:
 def features(claim: Claim, context: PhotoContext) -> None:
     """Extract the local features of every crop inside its mask."""
     version = engines.local_version()
+    wanted = _taking_part(context)
     have = set(
-        LocalFeatureSet.objects.filter(detection__in=context.detections, version=version).values_list(
-            "detection_id", flat=True
-        )
+        LocalFeatureSet.objects.filter(detection__in=wanted, version=version).values_list("detection_id", flat=True)
     )
     made = []
-    for detection in context.detections:
+    for detection in wanted:
         if detection.pk in have:
             continue
         crop = photos.load(media_path(detection.crop))
@@ -255,4 +258,4 @@ def features(claim: Claim, context: PhotoContext) -> None:
     with transaction.atomic():
         work_fence(claim=claim)
         LocalFeatureSet.objects.bulk_create(made, ignore_conflicts=True)
-        LocalFeatureSet.objects.filter(detection__in=context.detections).exclude(version=version).delete()
+        LocalFeatureSet.objects.filter(detection__in=wanted).exclude(version=version).delete()

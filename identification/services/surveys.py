@@ -11,6 +11,7 @@ from ..models import Detection, Individual, MatchEdge, Population, Survey, User,
 from .audit import audit_record
 from .individuals import individuals_resolve, population_lock
 from .media import media_forget_survey
+from .triage_names import triage_names_apply
 
 _LONGEST_NAME = 200
 
@@ -125,6 +126,14 @@ def _neighbours(detections: set[int]) -> list[int]:
     return sorted(ends - detections)
 
 
+@transaction.atomic
 def population_describe(*, population: Population, species: str, code_prefix: str) -> None:
-    """Say which species a population is, and how its individuals' codes begin."""
+    """Say which species a population is, and how its individuals' codes begin.
+
+    Boxes that are called another species than it take no part from here on; those that the former name put aside do.
+    """
+    former = Population.objects.select_for_update().values_list("species", flat=True).get(pk=population.pk)
     Population.objects.filter(pk=population.pk).update(species=species, code_prefix=code_prefix)
+    if former != species:
+        for survey in Survey.objects.filter(population=population).order_by("pk"):
+            triage_names_apply(survey=survey, formerly=former)

@@ -68,7 +68,8 @@ def get(mapping: dict[Any, Any], key: Any) -> Any:
 @register.simple_tag
 def box(detection: Detection) -> SafeString:
     """The box as an SVG rectangle in pixels of the photo; numbers never follow the reader's language."""
-    style = detection.category if detection.usable else "unusable"
+    takes_part = detection.usable and detection.triage != "other"
+    style = detection.category if takes_part else "unusable"
     width, height = detection.x2 - detection.x1, detection.y2 - detection.y1
     numbers = (f"{value:.1f}" for value in (detection.x1, detection.y1, width, height))
     return format_html('<rect class="{}" x="{}" y="{}" width="{}" height="{}"></rect>', style, *numbers)
