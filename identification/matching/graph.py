@@ -129,8 +129,8 @@ def weakest_links(doubts: Mapping[tuple[int, int], float], start: int, goal: int
 
     doubts: of every match (a < b) of the component, as `doubt` gives it. Taking all of these back separates the two,
     taking back fewer of them does not; of all such sets it is the one whose doubts have the greatest product, mistakes
-    being taken as independent. Usually it is one match. Empty when nothing connects the two. A minimum cut by augmenting
-    along shortest paths (Edmonds & Karp 1972), with capacities -log(doubt).
+    being taken as independent. Usually it is one match. Empty when nothing connects the two. A minimum cut by
+    augmenting along shortest paths (Edmonds & Karp 1972), with capacities -log(doubt).
     """
     if start == goal:
         return []
