@@ -14,7 +14,7 @@ import os
 import sys
 import tempfile
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
@@ -35,6 +35,7 @@ from identification.matching.triage import (
     learn,
     likeness,
     ordinariness,
+    platt,
 )
 from modelzoo.coats import CoatPixels, EncodingError
 from modelzoo.shipped import shipped_model
@@ -43,6 +44,9 @@ from preprocessing.appearance import appearance
 
 WANTED = ("leopard", "tiger", "nyala", "cattle", "snow leopard")
 MARKS = (5, 20, 50)
+# Marks that are mixed otherwise than the survey: confirmed animals, and what was put aside in bulk.
+BIASED = ((40, 10), (10, 150))
+THRESHOLD = 0.1
 SEED = 4
 
 
@@ -95,15 +99,22 @@ def mixed(data: Path, work: Path) -> Mixed:
 
 
 def draws_of(
-    survey: Mixed, wanted: str, marks: int, draws: int, *, only: bool | None = None
+    survey: Mixed, wanted: str, marks: int | tuple[int, int], draws: int, *, only: bool | None = None
 ) -> Iterator[tuple[NDArray[np.intp], NDArray[np.intp]]]:
-    """Marked places and those to be judged. only: marks of one kind."""
+    """Marked places and those to be judged. marks: at random, or so many wanted and so many others. only: one kind."""
     rng = np.random.default_rng(SEED)
     right = survey.species == wanted
     pool = np.arange(len(right)) if only is None else np.flatnonzero(right == only)
     for _ in range(draws):
         for _ in range(500):
-            marked = rng.permutation(pool)[:marks]
+            if isinstance(marks, tuple):
+                # Never so many of a rare species that nothing is left to judge.
+                few = min(marks[0], int(right.sum() * 0.6))
+                marked = np.concatenate(
+                    [rng.permutation(np.flatnonzero(right))[:few], rng.permutation(np.flatnonzero(~right))[: marks[1]]]
+                )
+            else:
+                marked = rng.permutation(pool)[:marks]
             enough = all(len(set(survey.groups[marked][right[marked] == k])) >= LEAST_MARKS for k in (True, False))
             if only is not None or enough:
                 break
@@ -117,7 +128,7 @@ def calibration_error(probability: Rows, right: NDArray[np.bool_]) -> float:
     return float(sum(gaps))
 
 
-def after_marks(survey: Mixed, wanted: str, marks: int, draws: int) -> dict[str, float]:
+def after_marks(survey: Mixed, wanted: str, marks: int | tuple[int, int], draws: int) -> dict[str, float]:
     """Means over draws: AUROC by each way of looking, that of left-out marks, and how well probabilities hold."""
     right = survey.species == wanted
     found: dict[str, list[float]] = {}
@@ -132,13 +143,13 @@ def after_marks(survey: Mixed, wanted: str, marks: int, draws: int) -> dict[str,
             found.setdefault(f"auroc_{name}", []).append(area)
             if name == "both":
                 found.setdefault("auroc_left_out", []).append(learned.auroc)
-                for words, said in (("as_marked", learned), ("adjusted", learned.adjusted(decisions))):
-                    probability = said.probability(decisions)
-                    found.setdefault(f"ece_{words}", []).append(calibration_error(probability, right[judged]))
-                probability = learned.adjusted(decisions).probability(decisions)
-                low = probability < 0.1
-                found.setdefault("below_0.1", []).append(float(low[~right[judged]].mean()))
-                found.setdefault("wanted_below_0.1", []).append(float(low[right[judged]].mean()))
+                plain = platt(learned.left_out, right[marked], balanced=False)
+                for words, (slope, offset) in (("", (learned.slope, learned.offset)), ("_unbalanced", plain)):
+                    probability = replace(learned, slope=slope, offset=offset).probability(decisions)
+                    low = probability < THRESHOLD
+                    found.setdefault(f"ece{words}", []).append(calibration_error(probability, right[judged]))
+                    found.setdefault(f"others_below{words}", []).append(float(low[~right[judged]].mean()))
+                    found.setdefault(f"wanted_below{words}", []).append(float(low[right[judged]].mean()))
     return {name: round(float(np.mean(values)), 4) for name, values in found.items()}
 
 
@@ -185,6 +196,10 @@ def main() -> None:
         table = {name: after_marks(survey, name, marks, arguments.draws) for name in WANTED}
         result[f"marks_{marks}"] = table
         show(f"{marks} marks", table)
+    for mixture in BIASED:
+        table = {name: after_marks(survey, name, mixture, arguments.draws) for name in WANTED}
+        result[f"marks_{mixture[0]}_wanted_{mixture[1]}_other"] = table
+        show(f"{mixture[0]} wanted, {mixture[1]} other", table)
     if arguments.json:
         arguments.json.write_text(json.dumps(result, indent=1))
 

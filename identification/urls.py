@@ -4,7 +4,7 @@ from django.contrib.auth import views as auth
 from django.contrib.auth.decorators import login_not_required
 from django.urls import path, register_converter
 
-from .views import health, individuals, media, photos, review, surveys
+from .views import health, individuals, media, photos, review, species, surveys
 
 
 class PictureKind:
@@ -36,6 +36,11 @@ urlpatterns = [
     path("surveys/<int:survey_id>/match/", surveys.survey_match, name="survey-match"),
     path("surveys/<int:survey_id>/export/", surveys.survey_export, name="survey-export"),
     path("surveys/<int:survey_id>/photos/", photos.photo_list, name="photo-list"),
+    path("surveys/<int:survey_id>/species/", species.species, name="survey-species"),
+    path("surveys/<int:survey_id>/species/mark/", species.mark, name="survey-species-mark"),
+    path("surveys/<int:survey_id>/species/below/", species.below, name="survey-species-below"),
+    path("surveys/<int:survey_id>/species/undo/", species.undo, name="survey-species-undo"),
+    path("surveys/<int:survey_id>/species/score/", species.score, name="survey-species-score"),
     path("surveys/<int:survey_id>/review/", review.review, name="review"),
     path("surveys/<int:survey_id>/review/decide/", review.decide, name="review-decide"),
     path("surveys/<int:survey_id>/review/undo/", review.undo, name="review-undo"),

@@ -2,7 +2,9 @@
 
 Learning: regularised least squares whose leave-one-out answers have a closed form (Rifkin and Lippert 2007, "Notes on
 regularized least squares"). Those left-out answers become probabilities by a logistic curve with smoothed targets
-(Platt 1999), corrected for marks that are mixed otherwise than the survey (Saerens, Latinne and Decaestecker 2002).
+(Platt 1999), both kinds weighing the same: who marks what is conspicuous, or has confirmed animals to show, mixes marks
+otherwise than the survey, and a survey of which much was put aside would go on to lose the rest. Estimating the
+survey's own mixture instead (Saerens, Latinne and Decaestecker 2002) put a third of the wanted aside (measured).
 Weights and strength were chosen by `benchmarks/triage.py` once and are not fitted to a survey: choosing among few
 marks did worse.
 """
@@ -11,7 +13,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,8 +24,6 @@ Rows = NDArray[np.float64]
 LEAST_MARKS = 2
 # More marks than this are thinned out evenly: time grows with their cube.
 MOST_MARKS = 1500
-# With fewer marks how the survey is mixed cannot be estimated.
-_LEAST_FOR_SHARE = 10
 # What counts of the vectors of the active model beside what the box looks like at a glance.
 VECTOR_SHARE = 0.8
 _STRENGTH = 0.1
@@ -59,15 +59,13 @@ class Scale:
 class Learned:
     """What marks taught.
 
-    slope, offset: of the logistic curve over decisions. share: the part of the wanted species among the marks, or in
-    the survey once :meth:`adjusted`. auroc: of marks left out (0.5 is chance). left_out: the decision on each mark
-    without its group.
+    slope, offset: of the logistic curve over decisions. auroc: of marks left out (0.5 is chance). left_out: the
+    decision on each mark without its group.
     """
 
     weights: Rows
     slope: float
     offset: float
-    share: float
     auroc: float
     left_out: Rows
 
@@ -76,24 +74,8 @@ class Learned:
         return rows @ self.weights
 
     def probability(self, decision: Rows) -> Rows:
-        """Estimated probability (n, 0…1) of the wanted species."""
+        """Estimated probability (n, 0…1) of the wanted species, if beforehand both kinds were equally likely."""
         return _logistic(self.slope * decision + self.offset)
-
-    def adjusted(self, decisions: Rows) -> Learned:
-        """With the survey's own share of the wanted species, estimated from the decisions on boxes without a mark.
-
-        Who marks what is conspicuous, or has only confirmed animals to show, mixes marks otherwise than the survey.
-        """
-        if len(self.left_out) < _LEAST_FOR_SHARE or not len(decisions):
-            return self
-        share, offset = self.share, self.offset
-        for _ in range(200):
-            found = float(np.clip(_logistic(self.slope * decisions + offset).mean(), 0.01, 0.99))
-            offset = self.offset + _logit(found) - _logit(self.share)
-            if abs(found - share) < 1e-6:
-                break
-            share = found
-        return replace(self, offset=offset, share=share)
 
 
 def learn(rows: Rows, wanted: Sequence[bool], groups: Sequence[object]) -> Learned | None:
@@ -114,10 +96,9 @@ def learn(rows: Rows, wanted: Sequence[bool], groups: Sequence[object]) -> Learn
     for at in blocks:
         left_out[at] = target[at] - np.linalg.solve(inverse[np.ix_(at, at)], alpha[at])
     slope, offset = platt(left_out, right)
-    share = (right.sum() + 1) / (len(right) + 2)
     found = auroc(left_out, right)
     assert found is not None
-    return Learned(rows.T @ alpha, slope, offset, float(share), found, left_out)
+    return Learned(rows.T @ alpha, slope, offset, found, left_out)
 
 
 def likeness(rows: Rows, known: Rows, *, wanted: bool) -> Rows:
@@ -154,23 +135,21 @@ def _logistic(value: Rows) -> Rows:
     return 1 / (1 + np.exp(-np.clip(value, -60, 60)))
 
 
-def _logit(share: float) -> float:
-    return math.log(share / (1 - share))
-
-
-def platt(scores: Rows, wanted: NDArray[np.bool_]) -> tuple[float, float]:
-    """Slope (never negative) and offset of the logistic curve through left-out scores.
+def platt(scores: Rows, wanted: NDArray[np.bool_], *, balanced: bool = True) -> tuple[float, float]:
+    """Slope (never negative) and offset of the logistic curve through left-out scores; both kinds among them.
 
     Targets are smoothed by the number of marks (Platt 1999), so few marks never make a probability of 0 or 1.
+    balanced: both kinds weigh the same, however many there are of each.
     """
     ones, zeros = int(wanted.sum()), int((~wanted).sum())
+    weight = np.where(wanted, 0.5 / wanted.mean(), 0.5 / (~wanted).mean()) if balanced else np.ones(len(wanted))
     target = np.where(wanted, (ones + 1) / (ones + 2), 1 / (zeros + 2))
     slope, offset = 1.0, 0.0
     design = np.stack([scores, np.ones_like(scores)], 1)
     for _ in range(50):
         p = _logistic(slope * scores + offset)
-        gradient = design.T @ (p - target) + np.array([1e-3 * (slope - 1), 0.0])
-        hessian = (design * (p * (1 - p))[:, None]).T @ design + np.diag([1e-3, 1e-6])
+        gradient = design.T @ (weight * (p - target)) + np.array([1e-3 * (slope - 1), 0.0])
+        hessian = (design * (weight * p * (1 - p))[:, None]).T @ design + np.diag([1e-3, 1e-6])
         step = np.linalg.solve(hessian, gradient)
         step *= min(1.0, 4.0 / (np.abs(step).max() + _TINY))
         slope, offset = slope - float(step[0]), offset - float(step[1])

@@ -27,6 +27,7 @@ from ..models import (
 from ..permissions import Action, images_for, may, surveys_for
 from .health import worker_state
 from .heartbeat import heartbeat_age
+from .triage import species_counts
 
 FAILED = (ProcessingState.FAILED, ProcessingState.SET_ASIDE)
 FAILURES_SHOWN = 50
@@ -179,6 +180,7 @@ class Dashboard:
     engines: list[Engine]
     model: EmbeddingModel | None
     worker: str
+    species: dict[str, int]
 
     @property
     def matching_words(self) -> str:
@@ -240,6 +242,7 @@ def survey_dashboard(*, user: User, survey: Survey) -> Dashboard:
         engines=_engines(survey),
         model=model,
         worker=worker_state(heartbeat_age()),
+        species=species_counts(survey),
     )
 
 

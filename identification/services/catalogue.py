@@ -21,6 +21,7 @@ from ..models import (
 from .audit import audit_record
 from .events import events_rebuild
 from .surveys import check_time_zone
+from .triage_names import triage_species_changed
 
 _OWN_ZONE_TAGS = ("OffsetTimeOriginal", "OffsetTime")
 
@@ -40,6 +41,8 @@ def population_update(*, acting_user: User | None, population: Population, **cha
     before, after = _changed(population, changes)
     if after:
         population.save(update_fields=list(after))
+        if "species" in after:
+            triage_species_changed(population=population, formerly=before["species"], acting_user=acting_user)
         audit_record(acting_user=acting_user, action="population.update", target=population, before=before, after=after)
 
 

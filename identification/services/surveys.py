@@ -11,7 +11,7 @@ from ..models import Detection, Individual, MatchEdge, Population, Survey, User,
 from .audit import audit_record
 from .individuals import individuals_resolve, population_lock
 from .media import media_forget_survey
-from .triage_names import triage_names_apply
+from .triage_names import triage_species_changed
 
 _LONGEST_NAME = 200
 
@@ -132,8 +132,7 @@ def population_describe(*, population: Population, species: str, code_prefix: st
 
     Boxes that are called another species than it take no part from here on; those that the former name put aside do.
     """
-    former = Population.objects.select_for_update().values_list("species", flat=True).get(pk=population.pk)
-    Population.objects.filter(pk=population.pk).update(species=species, code_prefix=code_prefix)
-    if former != species:
-        for survey in Survey.objects.filter(population=population).order_by("pk"):
-            triage_names_apply(survey=survey, formerly=former)
+    population = Population.objects.select_for_update().get(pk=population.pk)
+    former, population.species, population.code_prefix = population.species, species, code_prefix
+    population.save(update_fields=["species", "code_prefix"])
+    triage_species_changed(population=population, formerly=former)

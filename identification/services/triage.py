@@ -26,15 +26,13 @@ from ..models import (
     Triage,
     User,
 )
-from ..selectors.triage import below_threshold, in_confirmed_matches, triage_version
+from ..selectors.triage import TRIAGED, UNDONE, below_threshold, in_confirmed_matches, triage_version
 from .activation import active_model, models_hold
 from .audit import audit_record
 from .individuals import population_lock
 from .matching import matching_invalidate
 from .queue import work_requeue
 from .triage_queue import triage_request
-
-TRIAGED, UNDONE = "detection.triage", "detection.triage_undo"
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from django.db import transaction
 
 from ..matching.species import Named, species_named
-from ..models import Category, Detection, Survey, Triage, User
+from ..models import Category, Detection, Population, Survey, Triage, User
 from ..selectors.triage import in_confirmed_matches
 from .triage import detections_triage
 
@@ -30,6 +30,14 @@ def triage_names_apply(*, survey: Survey, acting_user: User | None = None, forme
         back = [name for name in names if name not in other and species_named(name, formerly) == Named.OTHER]
         changed += _restore(acting_user, own.filter(species__in=back, triage=Triage.OTHER))
     return changed
+
+
+def triage_species_changed(*, population: Population, formerly: str, acting_user: User | None = None) -> int:
+    """After a population was given another species: apply it to all its surveys; returns how many boxes changed."""
+    if population.species == formerly:
+        return 0
+    surveys = Survey.objects.filter(population=population).select_related("population").order_by("pk")
+    return sum(triage_names_apply(survey=one, acting_user=acting_user, formerly=formerly) for one in surveys)
 
 
 @transaction.atomic

@@ -135,10 +135,6 @@ class _Scoring:
         known = np.vstack([space.rows(*self._read(part)) for part in _parts(used.ids)]) if used.ids else None
         learned = learn(known, used.wanted, used.groups) if known is not None else None
         reference = space.rows(looks, vectors)
-        marked = set(marks.ids)
-        if learned is not None:
-            free = np.asarray([int(pk) not in marked for pk in sample])
-            learned = learned.adjusted(learned.decision(reference[free]))
         kind = "learned" if learned is not None else _kind(used.wanted)
         values = []
         for part in _parts(ids):
@@ -225,7 +221,7 @@ class _Scoring:
     ) -> None:
         report: dict[str, Any] = {"kind": kind, "boxes": len(ids), "model": self.model.name if self.model else ""}
         if learned is not None:
-            report |= {"auroc": round(learned.auroc, 3), "share": round(learned.share, 3)}
+            report["auroc"] = round(learned.auroc, 3)
         with transaction.atomic():
             with connection.cursor() as cursor:
                 for part in _parts(list(zip(ids, scores, orders, strict=True)), 5000):

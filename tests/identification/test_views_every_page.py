@@ -58,7 +58,15 @@ def _addresses() -> tuple[Survey, list[str]]:
     assert decision is not None
     make.make_ingest_report(survey, skipped=2)
     make.make_image(survey, state="failed", reason="It ends early.")
-    names = ["survey-detail", "survey-skipped", "survey-stations", "photo-list", "review"]
+    names = [
+        "survey-detail",
+        "survey-skipped",
+        "survey-stations",
+        "photo-list",
+        "review",
+        "survey-species",
+        "survey-species-below",
+    ]
     addresses = [reverse(name, args=[survey.pk]) for name in names]
     addresses += [reverse(name) for name in ("survey-list", "individual-list", "conflict-list", "password_change")]
     addresses.append(reverse("photo-detail", args=[animals[0][0].image_id]))

@@ -15,8 +15,9 @@ from django.test import Client
 from django.urls import URLPattern, reverse
 
 from identification import urls
-from identification.models import Decision, Detection, Individual, Role, Survey, Verdict
+from identification.models import Decision, Detection, Individual, Role, Survey, Triage, Verdict
 from identification.services.decisions import decision_record
+from identification.services.triage import detections_triage
 from tests.identification import factories as make
 
 WHO = ("anonymous", "outsider", "viewer", "reviewer", "curator", "administrator")
@@ -84,6 +85,22 @@ RULES = [
     Rule("detection-redraw", _rule(403, 403, 302), "detection", "post"),
     Rule("detection-annotate", _rule(403, 302, 302), "detection", "post", {"flank": "left"}),
     Rule("detection-declare", _rule(403, 302, 302), "detection", "post"),
+    Rule("survey-species", _rule(403, 200, 200), "survey"),
+    Rule("survey-species-mark", _rule(403, 302, 302), "survey", "post", {"box": "detection", "triage": "wanted"}),
+    # To overrule confirmed matches is for curators.
+    Rule(
+        "survey-species-mark",
+        _rule(403, 403, 302),
+        "survey",
+        "post",
+        {"box": "detection", "triage": "other", "with_matched": "on"},
+        "matched",
+    ),
+    Rule("survey-species-below", _rule(403, 403, 200), "survey"),
+    Rule("survey-species-below", _rule(403, 403, 302), "survey", "post"),
+    # The triage of this matrix is the curator's: a reviewer takes back only her own.
+    Rule("survey-species-undo", _rule(403, 403, 302), "survey", "post", {"entry": "triage"}),
+    Rule("survey-species-score", _rule(403, 403, 302), "survey", "post"),
     Rule("review", _rule(403, 200, 200), "survey"),
     Rule("review-decide", _rule(403, 302, 302), "survey", "post"),
     Rule("review-undo", _rule(403, 302, 302), "survey", "post"),
@@ -126,6 +143,7 @@ def world(tmp_path: Path) -> dict[str, Any]:
         "detection": animals[1][0],
         "individual": Individual.objects.get(),
         "decision": decision,
+        "triage": detections_triage(acting_user=curator, detections=[animals[1][1]], triage=Triage.WANTED).entries[0],
         "accounts": {
             "outsider": make.make_user("outsider"),
             "viewer": make.make_member(survey, Role.VIEWER),
@@ -234,7 +252,7 @@ def test_a_get_changes_nothing_that_a_form_changes(world: dict[str, Any]) -> Non
     client = Client()
     client.force_login(world["accounts"]["administrator"])
     for rule in RULES:
-        if rule.method != "post" or rule.name in {"survey-stations", "decision-undo"}:
+        if rule.method != "post" or rule.name in {"survey-stations", "decision-undo", "survey-species-below"}:
             continue
         args = [world[rule.args].pk] if rule.args else []
         assert client.get(reverse(rule.name, args=args)).status_code == 405, rule
