@@ -73,6 +73,12 @@ SPOTID_BATCH_SIZE = env.int("SPOTID_BATCH_SIZE", 32)
 SPOTID_REQUEUE_SECONDS = env.int("SPOTID_REQUEUE_SECONDS", 240)
 SPOTID_CANDIDATES = env.int("SPOTID_CANDIDATES", 5)
 
+# What time and place propose, in seconds: from photo to photo of one burst, between two cameras of one station; and how
+# fast an animal walks from station to station before that is called impossible.
+SPOTID_BURST_SECONDS = env.float("SPOTID_BURST_SECONDS", 60.0)
+SPOTID_PAIR_SECONDS = env.float("SPOTID_PAIR_SECONDS", 10.0)
+SPOTID_TRAVEL_KMH = env.float("SPOTID_TRAVEL_KMH", 10.0)
+
 # Retraining runs beside the photos on a queue of its own, with low priority. 0 leaves it to another machine or to
 # `retrain`. Its lease is long: it is renewed after every step, and a step on a slow machine takes a while.
 SPOTID_TRAINING = env.bool("SPOTID_TRAINING", True)

@@ -222,7 +222,19 @@ def links(group: Group, chosen: Collection[int] | None = None) -> list[Link]:
         made.append(_link(one, other, PAIRED_CAMERAS))
         joined.append(camera)
         waiting.remove(camera)
-    return made
+    return _growing(made)
+
+
+def _growing(made: list[Link]) -> list[Link]:
+    """The same links in an order in which each joins one more photo: no second group comes up on the way."""
+    ordered, waiting = made[:1], made[1:]
+    joined = {pk for link in ordered for pk in (link.first, link.second)}
+    while waiting:
+        link = next(link for link in waiting if link.first in joined or link.second in joined)
+        waiting.remove(link)
+        ordered.append(link)
+        joined |= {link.first, link.second}
+    return ordered
 
 
 def _link(one: Shot, other: Shot, kind: str) -> Link:

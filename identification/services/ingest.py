@@ -17,6 +17,7 @@ from ..errors import SpotIDError
 from ..inference import photos
 from ..models import Image, IngestReport, SkippedPhoto, Station, Survey, User, Work
 from .audit import audit_record
+from .clocks import clocks_apply
 from .events import events_rebuild
 from .matching import matching_invalidate
 from .queue import work_enqueue
@@ -238,7 +239,8 @@ class _Run:
             report.read, report.new, report.known = result.found, result.new, result.known
             report.skipped, report.finished_at = len(result.skipped), Now()
             report.save()
-            if result.new or self._without_event():
+            moved = clocks_apply(survey=self.survey)
+            if result.new or moved or self._without_event():
                 events_rebuild(survey=self.survey)
             if result.new:
                 matching_invalidate(survey=self.survey)

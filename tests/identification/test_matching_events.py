@@ -112,8 +112,8 @@ def test_a_group_is_joined_by_neighbours_and_one_link_across() -> None:
     [group] = groups_of([shot(1, 0), shot(2, 2, "B"), shot(3, 3), shot(4, 5, "B")])
     assert links(group) == [
         Link(101, 103, "same_event"),
-        Link(102, 104, "same_event"),
         Link(102, 103, "paired_cameras"),
+        Link(102, 104, "same_event"),
     ]
     assert links(group, {101, 104}) == [Link(101, 104, "paired_cameras")]
     assert links(group, {101, 103}) == [Link(101, 103, "same_event")]
@@ -192,6 +192,9 @@ def test_no_group_breaks_a_rule(rows: list[Shot]) -> None:
         pairs = links(group)
         assert len(pairs) == len(group.shots) - 1
         assert len(SignedGraph.of((p.first, p.second) for p in pairs).components(group.detections)) == 1
+        for place in range(1, len(pairs)):
+            before = {pk for pair in pairs[:place] for pk in (pair.first, pair.second)}
+            assert len(before & {pairs[place].first, pairs[place].second}) == 1, "each link adds one photo"
         by_id = {s.detection: s for s in group.shots}
         for pair in pairs:
             one, other = by_id[pair.first], by_id[pair.second]
