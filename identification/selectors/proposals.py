@@ -10,7 +10,7 @@ from ..matching.events import Shot, cautions
 from ..matching.graph import SignedGraph
 from ..models import Detection, LinkProposal, Survey, User
 from ..permissions import Action, detections_for, images_for, may
-from ..presenting import span_words
+from ..presenting import local_time, span_words
 from .graph import population_graph
 
 LATELY = 8
@@ -38,6 +38,12 @@ class ProposalCard:
     @property
     def paired(self) -> bool:
         return self.proposal.kind == LinkProposal.Kind.PAIRED_CAMERAS
+
+    @property
+    def rows(self) -> list[tuple[Detection, str]]:
+        """Each photo with the time of day by the survey's clock."""
+        zone = self.photos[0].image.survey.time_zone
+        return [(photo, local_time(photo.image.captured_at, zone).rpartition(", ")[2]) for photo in self.photos]
 
     @property
     def span(self) -> str:
@@ -96,7 +102,7 @@ def proposal_cards(*, user: User, survey: Survey, ids: Iterable[int]) -> list[Pr
         row.pk: row
         for row in detections_for(user)
         .filter(pk__in=detections, image__survey=survey)
-        .select_related("image__station", "individual__population")
+        .select_related("image__station", "image__survey", "individual__population")
     }
     images = {row.image_id for row in visible.values()}
     whole = frozenset(images_for(user).filter(pk__in=images).values_list("pk", flat=True))

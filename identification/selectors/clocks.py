@@ -1,0 +1,154 @@
+"""The cameras of a survey's stations, how their clocks are corrected, and how they stand to each other."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from itertools import combinations
+
+import numpy as np
+from django.db.models import Count, Max, Min, Q
+
+from ..matching.clocks import CameraTimes, ClockEstimate, clock_estimate, likelier_wrong
+from ..models import CameraClock, Image, Station, Survey
+from ..presenting import span_words
+from .shots import CLOCK_SUSPECT
+
+_WHY = {
+    "few": "too few visits came past both cameras to tell",
+    "chance": "no difference comes up more often than chance would have it",
+    "margin": "several differences come up about equally often",
+    "two": "two differences come up often: a clock was probably set in between, which one offset cannot mend",
+}
+
+
+@dataclass(frozen=True)
+class CameraRow:
+    """One camera: its photos, and what is added to its clock."""
+
+    camera: str
+    photos: int
+    suspect: int
+    first: datetime | None
+    last: datetime | None
+    offset: int
+    by_person: bool
+    note: str
+
+    @property
+    def offset_words(self) -> str:
+        return offset_words(self.offset)
+
+
+@dataclass(frozen=True)
+class Remedy:
+    """One way to make two clocks agree: the offset that a camera would get. likelier: its clock is the implausible one."""
+
+    camera: str
+    offset: int
+    likelier: bool
+
+    @property
+    def offset_words(self) -> str:
+        return offset_words(self.offset)
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Two cameras of a station. estimate: None where a camera saw too few visits."""
+
+    first: str
+    second: str
+    estimate: ClockEstimate | None
+    remedies: list[Remedy]
+
+    @property
+    def words(self) -> str:
+        """What was found, with the number of visits that say so."""
+        found = self.estimate
+        if found is None:
+            return "too few visits to compare the clocks"
+        if not found.clear:
+            return _WHY[found.reason]
+        many = f"{found.pairs} of {found.visits[0]} and {found.visits[1]} visits say so; chance would give "
+        many += f"{found.by_chance:.1g}, the next best difference {found.next_pairs}"
+        if found.agrees:
+            return f"the clocks agree: {many}"
+        behind = self.second if found.offset_seconds > 0 else self.first
+        text = f"{behind} is {span_words(timedelta(seconds=abs(found.offset_seconds)))} behind: {many}"
+        if found.drift:
+            text += (
+                f". The clocks drift apart by {abs(found.drift):.1f} s a day; the offset is that of the middle, and at "
+                f"the ends up to {found.left_at_the_ends:.0f} s are left"
+            )
+        return text
+
+
+@dataclass
+class StationClocks:
+    """A station, its cameras by name, and comparisons of those that were asked for."""
+
+    station: Station
+    cameras: list[CameraRow] = field(default_factory=list)
+    comparisons: list[Comparison] = field(default_factory=list)
+
+
+def offset_words(seconds: int) -> str:
+    """An offset with its sign, in its largest units."""
+    if not seconds:
+        return "none"
+    return f"{'+' if seconds > 0 else '−'}{span_words(timedelta(seconds=abs(seconds)))}"
+
+
+def station_clocks(survey: Survey, *, compare: bool = False) -> list[StationClocks]:
+    """Every station with its cameras; `compare` also compares the clocks of each two cameras of one station."""
+    stations = {station.pk: StationClocks(station) for station in survey.stations.order_by("code")}
+    clocks = {(c.station_id, c.camera): c for c in CameraClock.objects.filter(station__survey=survey)}
+    photos = Image.objects.filter(survey=survey, station__isnull=False)
+    rows = (
+        photos.order_by("station_id", "camera")
+        .values_list("station_id", "camera")
+        .annotate(
+            photos=Count("pk"),
+            suspect=Count("pk", filter=Q(flags__contains=CLOCK_SUSPECT)),
+            first=Min("captured_at"),
+            last=Max("captured_at"),
+        )
+    )
+    for station, camera, number, suspect, first, last in rows:
+        clock = clocks.get((station, camera))
+        said = (clock.offset_seconds, clock.by_person, clock.note) if clock else (0, False, "")
+        stations[station].cameras.append(CameraRow(camera, number, suspect, first, last, *said))
+    if compare:
+        _compare(survey, stations)
+    return list(stations.values())
+
+
+def _compare(survey: Survey, stations: dict[int, StationClocks]) -> None:
+    times: dict[int, dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
+    rows = Image.objects.filter(survey=survey, station__isnull=False, captured_at__isnull=False)
+    for station, camera, at in rows.values_list("station_id", "camera", "captured_at").iterator():
+        times[station][camera].append(at.timestamp())
+    for pk, place in stations.items():
+        others = [t for other, cameras in times.items() if other != pk for many in cameras.values() for t in many]
+        elsewhere = np.asarray(others)
+        for one, other in combinations([row for row in place.cameras if row.camera], 2):
+            first = CameraTimes(np.asarray(times[pk][one.camera]), one.suspect if not one.by_person else 0)
+            second = CameraTimes(np.asarray(times[pk][other.camera]), other.suspect if not other.by_person else 0)
+            estimate = clock_estimate(first.times, second.times)
+            wrong = likelier_wrong(first, second, elsewhere)
+            place.comparisons.append(
+                Comparison(one.camera, other.camera, estimate, _remedies(one, other, estimate, wrong))
+            )
+
+
+def _remedies(one: CameraRow, other: CameraRow, estimate: ClockEstimate | None, wrong: int) -> list[Remedy]:
+    """Either clock may be the wrong one; the implausible one comes first."""
+    if estimate is None or not estimate.clear or estimate.agrees:
+        return []
+    found = [
+        Remedy(one.camera, one.offset - estimate.offset_seconds, wrong == 1),
+        Remedy(other.camera, other.offset + estimate.offset_seconds, wrong == 2),
+    ]
+    return sorted(found, key=lambda remedy: not remedy.likelier)

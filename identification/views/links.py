@@ -1,0 +1,117 @@
+"""The page "Same visit": groups that time and place propose, confirmed in one glance each, or many at once."""
+
+from __future__ import annotations
+
+from django.contrib import messages
+from django.core.paginator import Paginator
+from django.http import Http404, HttpRequest, HttpResponse, QueryDict
+from django.shortcuts import get_object_or_404, redirect, render
+from django.urls import reverse
+from django.views.decorators.http import require_POST, require_safe
+
+from .. import permissions
+from ..errors import Contradiction, SpotIDError
+from ..models import LinkProposal, Survey
+from ..permissions import Action
+from ..selectors.proposals import proposal_cards, proposals_answered, proposals_open
+from ..services.proposals import (
+    Answered,
+    proposal_reopen,
+    proposals_confirm,
+    proposals_dismiss,
+    proposals_undo_last,
+)
+from .access import account, number, survey_of
+
+GROUPS_PER_PAGE = 20
+
+
+@require_safe
+def link_list(request: HttpRequest, survey_id: int) -> HttpResponse:
+    survey = survey_of(request, survey_id, Action.DECIDE)
+    user = account(request)
+    page = Paginator(proposals_open(survey), GROUPS_PER_PAGE).get_page(request.GET.get("page"))
+    context = {"survey": survey, "page": page}
+    context["cards"] = proposal_cards(user=user, survey=survey, ids=page.object_list)
+    context["answered"] = proposals_answered(user=user, survey=survey)
+    context["own"] = any(card.proposal.decided_by_id == user.pk for card in context["answered"])
+    return render(request, "identification/link_list.html", context)
+
+
+@require_POST
+def link_confirm(request: HttpRequest, survey_id: int) -> HttpResponse:
+    """Join the photos that are ticked, of one group (`only`) or of every ticked one (`group`)."""
+    survey = survey_of(request, survey_id, Action.DECIDE)
+    chosen = [(row, _photos(request.POST, row)) for row in _chosen(request.POST, survey)]
+    answered = proposals_confirm(acting_user=account(request), chosen=chosen)
+    if answered.done:
+        groups = _groups(len(answered.done))
+        messages.success(request, f"{groups} confirmed, {_number(answered.matches, 'match', 'matches')} recorded.")
+    return _back(request, survey, answered)
+
+
+@require_POST
+def link_dismiss(request: HttpRequest, survey_id: int) -> HttpResponse:
+    """Say that groups are not one animal, or that it cannot be told."""
+    survey = survey_of(request, survey_id, Action.DECIDE)
+    answered = proposals_dismiss(acting_user=account(request), proposals=_chosen(request.POST, survey))
+    if answered.done:
+        messages.success(request, f"{_groups(len(answered.done))} left apart. Nothing is refused by that.")
+    return _back(request, survey, answered)
+
+
+@require_POST
+def link_undo(request: HttpRequest, survey_id: int) -> HttpResponse:
+    """Take back the answer on the group that the form names, or the account's last one."""
+    survey = survey_of(request, survey_id, Action.DECIDE)
+    user = account(request)
+    wanted = number(request.POST.get("group"))
+    try:
+        if wanted is None:
+            groups, decisions = proposals_undo_last(acting_user=user, survey=survey)
+        else:
+            proposal = get_object_or_404(LinkProposal.objects.select_related("survey"), pk=wanted, survey=survey)
+            curator = permissions.may(user, Action.UNDO_ANY, survey)
+            groups, decisions = 1, proposal_reopen(acting_user=user, proposal=proposal, any_user=curator)
+    except SpotIDError as refused:
+        messages.info(request, str(refused))
+    else:
+        messages.success(request, f"{_groups(groups)} open again, {_number(decisions, 'match', 'matches')} taken back.")
+    return _back(request, survey)
+
+
+def _chosen(form: QueryDict, survey: Survey) -> list[LinkProposal]:
+    """The proposals that the form names, by time. Raises Http404 when one is of another survey."""
+    only = form.get("only")
+    names = [only] if only else form.getlist("group")
+    ids = [number(name) for name in names]
+    rows = list(LinkProposal.objects.filter(pk__in=[pk for pk in ids if pk is not None]).select_related("survey"))
+    if any(row.survey_id != survey.pk for row in rows):
+        raise Http404("No such group.")
+    return rows
+
+
+def _photos(form: QueryDict, proposal: LinkProposal) -> list[int]:
+    ticked = [number(value) for value in form.getlist(f"photo-{proposal.pk}")]
+    return [pk for pk in ticked if pk is not None]
+
+
+def _back(request: HttpRequest, survey: Survey, answered: Answered | None = None) -> HttpResponse:
+    if answered is not None:
+        for proposal, refused in answered.refused:
+            where = (
+                "" if not isinstance(refused, Contradiction) else " Nothing of this group was recorded; it stays open."
+            )
+            messages.error(request, f"The group of {proposal.detections.count()} photos: {refused}{where}")
+        if not answered.done and not answered.refused:
+            messages.info(request, "No group was ticked, or it is no longer what it was.")
+    page = number(request.POST.get("page"))
+    return redirect(reverse("survey-links", args=[survey.pk]) + (f"?page={page}" if page and page > 1 else ""))
+
+
+def _groups(count: int) -> str:
+    return _number(count, "group", "groups")
+
+
+def _number(count: int, one: str, many: str) -> str:
+    return f"{count} {one if count == 1 else many}"
