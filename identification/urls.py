@@ -4,7 +4,7 @@ from django.contrib.auth import views as auth
 from django.contrib.auth.decorators import login_not_required
 from django.urls import path, register_converter
 
-from .views import health, individuals, media, photos, review, species, surveys
+from .views import clocks, health, individuals, links, media, photos, review, species, surveys
 
 
 class PictureKind:
@@ -35,6 +35,11 @@ urlpatterns = [
     path("surveys/<int:survey_id>/retry/", surveys.survey_retry, name="survey-retry"),
     path("surveys/<int:survey_id>/match/", surveys.survey_match, name="survey-match"),
     path("surveys/<int:survey_id>/export/", surveys.survey_export, name="survey-export"),
+    path("surveys/<int:survey_id>/links/", links.link_list, name="survey-links"),
+    path("surveys/<int:survey_id>/links/confirm/", links.link_confirm, name="survey-links-confirm"),
+    path("surveys/<int:survey_id>/links/dismiss/", links.link_dismiss, name="survey-links-dismiss"),
+    path("surveys/<int:survey_id>/links/undo/", links.link_undo, name="survey-links-undo"),
+    path("surveys/<int:survey_id>/clocks/", clocks.clock_set, name="survey-clocks"),
     path("surveys/<int:survey_id>/photos/", photos.photo_list, name="photo-list"),
     path("surveys/<int:survey_id>/species/", species.species, name="survey-species"),
     path("surveys/<int:survey_id>/species/mark/", species.mark, name="survey-species-mark"),

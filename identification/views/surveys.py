@@ -13,6 +13,8 @@ from .. import permissions
 from ..errors import SpotIDError
 from ..permissions import Action
 from ..presenting import grid_cell
+from ..selectors.clocks import station_clocks
+from ..selectors.proposals import proposals_open
 from ..selectors.review import review_state
 from ..selectors.surveys import (
     failed_images,
@@ -46,6 +48,7 @@ def survey_detail(request: HttpRequest, survey_id: int) -> HttpResponse:
     allowed = {action.value: permissions.may(user, action, survey) for action in _ASKED}
     progress = review_state(user=user, survey=survey).progress if allowed["decide"] else None
     context = {"survey": survey, "board": board, "may": allowed, "review": progress}
+    context["links"] = len(proposals_open(survey)) if allowed["decide"] else 0
     return render(request, "identification/survey_detail.html", context)
 
 
@@ -130,6 +133,9 @@ def station_list(request: HttpRequest, survey_id: int) -> HttpResponse:
     rows = [(station, _place(station.latitude, station.longitude, exact)) for station in stations]
     context = {"survey": survey, "rows": rows, "exact": exact}
     context["may_reveal"] = permissions.may(account(request), Action.SEE_PLACES, survey)
+    context["may_curate"] = permissions.may(account(request), Action.CURATE, survey)
+    context["compared"] = bool(request.GET.get("compare")) and context["may_curate"]
+    context["clocks"] = station_clocks(survey, compare=context["compared"])
     return render(request, "identification/station_list.html", context)
 
 
