@@ -12,6 +12,7 @@ from ..errors import SpotIDError
 from ..models import Candidate, Category, Detection, DetectionSource, Flank, Image, User
 from .audit import audit_record
 from .matching import matching_invalidate
+from .proposals import proposals_follow
 from .queue import work_requeue
 from .triage_names import triage_names_follow
 
@@ -63,6 +64,8 @@ def detection_annotate(*, acting_user: User | None, detections: Iterable[Detecti
         image_people_refresh(image=image)
     for survey in {detection.image.survey for detection in loosened}:
         matching_invalidate(survey=survey)
+    if {"usable", "category"} & changes.keys():
+        proposals_follow(detections=changed)
     if called:
         triage_names_follow(before=called, acting_user=acting_user)
     return len(changed)

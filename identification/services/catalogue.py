@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zoneinfo
+from datetime import timedelta
 from typing import Any
 
 from django.db import models, transaction
@@ -20,10 +21,12 @@ from ..models import (
 )
 from .audit import audit_record
 from .events import events_rebuild
+from .proposals import proposals_refresh_later
 from .surveys import check_time_zone
 from .triage_names import triage_species_changed
 
 _OWN_ZONE_TAGS = ("OffsetTimeOriginal", "OffsetTime")
+_CLOCK_FIELDS = ("pk", "captured_at", "captured_source", "clock_offset_seconds", "exif")
 
 
 def _changed(target: models.Model, changes: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -62,6 +65,8 @@ def survey_update(*, acting_user: User | None, survey: Survey, **changes: Any) -
     survey.save(update_fields=list(after))
     if {"time_zone", "independence_minutes"} & after.keys():
         events_rebuild(survey=survey)
+    if "time_zone" in after:
+        proposals_refresh_later(survey=survey)
     audit_record(
         acting_user=acting_user, action="survey.update", target=survey, survey=survey, before=before, after=after
     )
@@ -69,11 +74,13 @@ def survey_update(*, acting_user: User | None, survey: Survey, **changes: Any) -
 
 def _reread_clocks(survey: Survey, former: zoneinfo.ZoneInfo, zone: zoneinfo.ZoneInfo) -> None:
     moved = []
-    for image in survey.images.filter(captured_at__isnull=False).only("pk", "captured_at", "captured_source", "exif"):
+    for image in survey.images.filter(captured_at__isnull=False).only(*_CLOCK_FIELDS):
         own_zone = any(tag in image.exif for tag in _OWN_ZONE_TAGS)
         if image.captured_at is None or (image.captured_source == CaptureTimeSource.EXIF and own_zone):
             continue
-        image.captured_at = image.captured_at.astimezone(former).replace(tzinfo=zone)
+        # What the clock said is read anew; what was added to it stays added.
+        offset = timedelta(seconds=image.clock_offset_seconds)
+        image.captured_at = (image.captured_at - offset).astimezone(former).replace(tzinfo=zone) + offset
         moved.append(image)
     Image.objects.bulk_update(moved, ["captured_at"], batch_size=500)
 

@@ -20,6 +20,7 @@ from ..models import Candidate, Detection, Embedding, LocalFeatureSet, Populatio
 from ..selectors.graph import population_graph
 from .activation import active_model
 from .matching import MatchingClaim, matching_claim, matching_fail, matching_fence, matching_renew
+from .proposals import proposals_refresh
 from .work import LeaseLost
 
 logger = logging.getLogger(__name__)
@@ -40,6 +41,7 @@ def survey_match(*, survey_id: int, progress: Progress | None = None) -> bool:
     if claim is None:
         return False
     try:
+        proposals_refresh(survey=Survey.objects.get(pk=survey_id))
         _Run(claim, progress).match()
     except LeaseLost:
         logger.info("survey %s changed while it was matched", survey_id)

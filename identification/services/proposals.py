@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -71,6 +72,16 @@ def proposals_refresh_later(*, survey: Survey, stations: Collection[int] | None 
         proposals_refresh(survey=survey, stations=stations)
 
     transaction.on_commit(refresh)
+
+
+def proposals_follow(*, detections: Iterable[Detection]) -> None:
+    """Let proposals follow what was said of detections: whether they take part, or show an animal at all."""
+    places: dict[Survey, set[int]] = defaultdict(set)
+    for detection in detections:
+        if detection.image.station_id is not None:
+            places[detection.image.survey].add(detection.image.station_id)
+    for survey, stations in places.items():
+        proposals_refresh_later(survey=survey, stations=stations)
 
 
 def _groups(shots: Iterable[Shot]) -> list[Group]:

@@ -31,6 +31,7 @@ from .activation import active_model, models_hold
 from .audit import audit_record
 from .individuals import population_lock
 from .matching import matching_invalidate
+from .proposals import proposals_follow
 from .queue import work_requeue
 from .triage_queue import triage_request
 
@@ -162,6 +163,7 @@ def _write(
         back = [row for row in own if row.triage != Triage.OTHER == before[row.pk][0]]
         _take_out(survey, gone)
         _take_in(survey, back)
+        proposals_follow(detections=[*gone, *back])
         triage_request(survey=survey)
     return tuple(entries)
 
