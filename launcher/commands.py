@@ -83,7 +83,9 @@ def run_benchmark(launch: Launch, arguments: list[str]) -> int:
 
 
 def benchmark_names(checkout: Path) -> list[str]:
-    return sorted(file.stem for file in (checkout / "benchmarks").glob("[!_]*.py"))
+    """The files of the folder that can be run; the others are what these share."""
+    files = (checkout / "benchmarks").glob("[!_]*.py")
+    return sorted(file.stem for file in files if '__name__ == "__main__"' in file.read_text(encoding="utf-8"))
 
 
 def _environ_of_clients(database: Database) -> dict[str, str]:
