@@ -21,7 +21,8 @@ from launcher.environment import Environment, write_stamp
 CHECKOUT = Path(__file__).resolve().parents[2]
 FAKE_MANAGE = Path(__file__).with_name("fake_manage.py")
 BENCHMARK = """import json, os, pathlib, sys
-print(json.dumps({"environ": dict(os.environ), "arguments": sys.argv[1:], "cwd": os.getcwd()}))
+if __name__ == "__main__":
+    print(json.dumps({"environ": dict(os.environ), "arguments": sys.argv[1:], "cwd": os.getcwd()}))
 """
 
 
@@ -177,7 +178,7 @@ def _fill(path: Path, python: str, *, hurried: bool) -> None:
     (path / "requirements-test.txt").write_text("-r requirements.txt\n", encoding="utf-8")
     (path / "benchmarks").mkdir()
     (path / "benchmarks" / "show.py").write_text(BENCHMARK, encoding="utf-8")
-    (path / "benchmarks" / "_helper.py").touch()
+    (path / "benchmarks" / "helper.py").touch()
     environment = Environment(path / ".venv", path)
     make_environment(environment, python, hurried=hurried)
     write_stamp(environment, with_tests=True)
