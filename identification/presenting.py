@@ -43,6 +43,29 @@ def probability_words(probability: float | None) -> str:
     return next(words for least, words in _WORDS if probability >= least)
 
 
+_EVIDENCE = {"model": "the axis of the body", "walking": "the walking direction", "matches": "matches of the coat"}
+
+
+def flank_words(flank: str, by_person: bool, left: float | None) -> str:
+    """What the software thinks of a flank; '' where a person has spoken or nothing is known.
+
+    flank: "left", "right" or "unknown"; left: estimated probability (0…1) of the left one.
+    """
+    if by_person or left is None or math.isnan(left):
+        return ""
+    side, probability = ("left", left) if left >= 0.5 else ("right", 1 - left)
+    if flank == side:
+        return f"estimated {side}, {percent(probability)}"
+    if probability >= 0.6:
+        return f"{'probably' if probability >= 0.8 else 'rather'} {side}, {percent(probability)}"
+    return "estimate: could be either"
+
+
+def flank_reasons(evidence: str) -> str:
+    """What an estimate rests on, from the short words in which it is stored; '' for none."""
+    return ", ".join(_EVIDENCE.get(word, word) for word in evidence.split(", ") if word)
+
+
 def percent(fraction: float | None) -> str:
     """A fraction as whole per cent that never claims certainty."""
     if fraction is None or math.isnan(fraction):

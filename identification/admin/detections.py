@@ -14,6 +14,7 @@ from unfold.widgets import UnfoldBooleanSwitchWidget
 
 from ..models import Detection, Flank, Individual, Survey, User, Verdict
 from ..permissions import Action, detections_for, individuals_for
+from ..presenting import flank_reasons, flank_words
 from ..services.annotation import detection_annotate, detection_redraw
 from ..services.identity import (
     JudgePreview,
@@ -128,7 +129,13 @@ class DetectionAdmin(RoomAdmin):
         (None, {"fields": ("views_shown", ("photo_link", "survey_link"), "captured")}),
         (
             "What it shows",
-            {"fields": (("category", "species"), ("flank", "flank_by_person"), ("usable", "unusable_reason"))},
+            {
+                "fields": (
+                    ("category", "species"),
+                    ("flank", "flank_by_person", "flank_estimate"),
+                    ("usable", "unusable_reason"),
+                )
+            },
         ),
         ("Which individual", {"fields": ("individual", "confirm_contradiction", "companions")}),
         (
@@ -148,6 +155,7 @@ class DetectionAdmin(RoomAdmin):
         "engine",
         "segmenter",
         "flank_by_person",
+        "flank_estimate",
     )
 
     def visible(self, user: User) -> QuerySet[Any]:
@@ -184,8 +192,15 @@ class DetectionAdmin(RoomAdmin):
 
     @display(description="Flank", ordering="flank")
     def flank_shown(self, detection: Detection) -> str:
-        said = detection.get_flank_display()
-        return said if detection.flank_by_person or detection.flank == Flank.UNKNOWN else f"{said} (guess)"
+        estimate = flank_words(detection.flank, detection.flank_by_person, detection.left_probability)
+        return estimate.capitalize() or detection.get_flank_display()
+
+    @display(description="Estimate of the flank")
+    def flank_estimate(self, detection: Detection) -> str:
+        # Also beside a person's word: where the two differ, one of them is wrong.
+        estimate = flank_words("", False, detection.left_probability)
+        reasons = flank_reasons(detection.flank_evidence)
+        return f"{estimate.capitalize()} (from {reasons})" if estimate and reasons else estimate.capitalize() or "–"
 
     @display(description="Individual", ordering="individual__number")
     def who(self, detection: Detection) -> str:

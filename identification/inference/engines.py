@@ -18,7 +18,7 @@ from django.conf import settings
 from django.db import IntegrityError, OperationalError, connection, transaction
 
 from ..models import DetectionSource, EmbeddingModel
-from . import appearances
+from . import appearances, headings
 
 if TYPE_CHECKING:
     from modelzoo.embedders import CoatPixels, Embedder
@@ -222,6 +222,9 @@ def isolate(pixels: Any, corners: Corners, background: Any | None, *, given_edge
     drawn = edges.edge_map(crop, mask.mask) if given_edges is None else _given(given_edges, crop.shape[:2])
     quality = {key: _plain(value) for key, value in asdict(crops.measure_quality(crop, mask.mask)).items()}
     quality[appearances.KEY] = appearances.appearance_stored(crop, mask.mask)
+    heading = headings.heading_stored(crop, mask.mask)
+    if heading is not None:
+        quality[headings.KEY] = heading
     if mask.note:
         quality["mask_note"] = mask.note
     engine = mask.engine if given_edges is None else f"{mask.engine}, edges given"

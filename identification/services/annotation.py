@@ -11,6 +11,8 @@ from django.db.models import Q
 from ..errors import SpotIDError
 from ..models import Candidate, Category, Detection, DetectionSource, Flank, Image, User
 from .audit import audit_record
+from .flanks import candidates_narrow, flanks_follow
+from .individuals import population_lock
 from .matching import matching_invalidate
 from .proposals import proposals_follow
 from .queue import work_requeue
@@ -20,10 +22,13 @@ ANNOTATABLE = ("flank", "species", "usable", "unusable_reason", "category")
 
 
 @transaction.atomic
-def detection_annotate(*, acting_user: User | None, detections: Iterable[Detection], **changes: Any) -> int:
+def detection_annotate(
+    *, acting_user: User | None, detections: Iterable[Detection], flank_said: bool = True, **changes: Any
+) -> int:
     """Set flank, species, usability or category of detections; returns how many changed.
 
-    Raises SpotIDError for a value or field that cannot be set.
+    A flank that is said stays whatever is estimated, also that it cannot be told; flank_said=False takes a person's
+    word back, and the estimate holds again. Raises SpotIDError for a value or field that cannot be set.
     """
     unknown = set(changes) - set(ANNOTATABLE)
     if unknown:
@@ -35,18 +40,20 @@ def detection_annotate(*, acting_user: User | None, detections: Iterable[Detecti
     changed, loosened = [], []
     called: dict[int, str] = {}
     ids = [detection.pk for detection in detections]
+    if "flank" in changes:
+        _populations_lock(ids)
     for detection in (
         Detection.objects.select_for_update(of=("self",)).filter(pk__in=ids).select_related("image__survey")
     ):
         before = {name: getattr(detection, name) for name in changes}
         if "species" in changes and before["species"] != changes["species"]:
             called[detection.pk] = before["species"]
-        if before == changes and not ("flank" in changes and not detection.flank_by_person):
+        if before == changes and not ("flank" in changes and detection.flank_by_person != flank_said):
             continue
         for name, value in changes.items():
             setattr(detection, name, value)
         if "flank" in changes:
-            detection.flank_by_person = detection.flank != Flank.UNKNOWN
+            detection.flank_by_person = flank_said
         detection.save(update_fields=[*changes, "flank_by_person"])
         audit_record(
             acting_user=acting_user,
@@ -56,10 +63,14 @@ def detection_annotate(*, acting_user: User | None, detections: Iterable[Detecti
             before=before,
             after=changes,
         )
-        _narrow(detection)
         changed.append(detection)
         if _is_looser(before, changes):
             loosened.append(detection)
+    if "flank" in changes and changed:
+        # Before candidates go: those that the new flank rules out speak against estimates of others.
+        flanks_follow(detections=changed)
+    for detection in changed:
+        _narrow(detection)
     for image in {detection.image for detection in changed if "category" in changes}:
         image_people_refresh(image=image)
     for survey in {detection.image.survey for detection in loosened}:
@@ -77,10 +88,14 @@ def _narrow(detection: Detection) -> None:
     if not detection.usable or detection.category != Category.ANIMAL:
         own.delete()
         return
-    other = {Flank.LEFT: Flank.RIGHT, Flank.RIGHT: Flank.LEFT}.get(Flank(detection.flank))
-    if other is not None:
-        Candidate.objects.filter(anchor=detection, detection__flank=other).delete()
-        Candidate.objects.filter(detection=detection, anchor__flank=other).delete()
+    candidates_narrow(detection=detection)
+
+
+def _populations_lock(detections: list[int]) -> None:
+    """In one order, so that two people who annotate at once wait for each other and not for ever."""
+    populations = Detection.objects.filter(pk__in=detections).values_list("image__survey__population_id", flat=True)
+    for population in sorted(set(populations)):
+        population_lock(population)
 
 
 def _is_looser(before: dict[str, Any], changes: dict[str, Any]) -> bool:

@@ -309,7 +309,7 @@ def _undo_animal(survey: Survey, entry: AuditEntry, acting_user: User | None, re
     for pk, flank in entry.before["flanks"].items():
         row = Detection.objects.filter(pk=pk).first()
         if row is not None and not _annotated_since(row, entry):
-            detection_annotate(acting_user=acting_user, detections=[row], flank=flank)
+            detection_annotate(acting_user=acting_user, detections=[row], flank=flank, flank_said=False)
             report.flanks += 1
     report.animals += 1
     report.matches += len(taken)

@@ -22,6 +22,7 @@ from .activation import active_model
 from .matching import MatchingClaim, matching_claim, matching_fail, matching_fence, matching_renew
 from .proposals import proposals_refresh
 from .work import LeaseLost
+from .flanks import flanks_estimate
 
 logger = logging.getLogger(__name__)
 Progress = Callable[[int, int, str], None]
@@ -47,6 +48,7 @@ def survey_match(*, survey_id: int, progress: Progress | None = None) -> bool:
         logger.info("survey %s changed while it was matched", survey_id)
     except (OperationalError, InterfaceError):
         raise
+        flanks_estimate(survey=Survey.objects.get(pk=survey_id))
     except Exception as error:
         logger.exception("matching of survey %s failed", survey_id)
         matching_fail(claim=claim, reason=f"{type(error).__name__}: {error}")

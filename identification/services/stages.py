@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from ..inference import engines, photos
 from ..inference.coats import CoatPixels, EncodingError, load_coat
+from ..inference.headings import heading_left
 from ..models import (
     AuditEntry,
     Category,
@@ -25,7 +26,6 @@ from ..models import (
     Embedding,
     EmbeddingModel,
     EncodingFailure,
-    Flank,
     Image,
     LocalFeatureSet,
     MatchEdge,
@@ -150,7 +150,7 @@ def _has_said(detection: Detection) -> bool:
     return (
         detection.source in (DetectionSource.DRAWN, DetectionSource.IMPORTED)
         or detection.individual_id is not None
-        or detection.flank != Flank.UNKNOWN
+        or detection.flank_by_person
         or bool(detection.species)
         or bool(detection.triage)
         or not detection.usable
@@ -178,6 +178,8 @@ def isolate(claim: Claim, context: PhotoContext) -> None:
         for kind, name in names.items():
             photos.save(media_path(name), getattr(coat, kind))
         values = {**names, "segmenter": coat.segmenter, "quality": coat.quality}
+        left = heading_left(coat.quality)
+        values |= {"left_probability": left, "flank_evidence": "" if left is None else "model"}
         with transaction.atomic():
             work_fence(claim=claim)
             Detection.objects.filter(pk=detection.pk).update(**values)

@@ -26,6 +26,17 @@ def probability_words(probability: float | None) -> str:
 
 
 @register.filter
+def flank_words(detection: Detection) -> str:
+    """What is estimated of the flank, where no person has named it."""
+    return presenting.flank_words(detection.flank, detection.flank_by_person, detection.left_probability)
+
+
+@register.filter
+def flank_reasons(detection: Detection) -> str:
+    return presenting.flank_reasons(detection.flank_evidence)
+
+
+@register.filter
 def flag_words(flags: list[str]) -> str:
     """The flags of a photo in words."""
     return "; ".join(presenting.flag_words(flag) for flag in flags)

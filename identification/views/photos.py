@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from django import forms
 from django.contrib import messages
 from django.core.paginator import Paginator
@@ -20,6 +22,8 @@ from ..services.queue import work_requeue
 from .access import account, back, detection_of, image_of, number, survey_of
 
 PHOTOS_PER_PAGE = 60
+# In place of a flank: takes back what a person said of it.
+WITHDRAW = "withdraw"
 
 
 @require_safe
@@ -74,7 +78,7 @@ class BoxForm(forms.Form):
 class AnnotationForm(forms.Form):
     """One thing said of a box."""
 
-    flank = forms.ChoiceField(choices=Flank.choices, required=False)
+    flank = forms.ChoiceField(choices=[*Flank.choices, (WITHDRAW, "Not said")], required=False)
     usable = forms.ChoiceField(choices=[("yes", "yes"), ("no", "no")], required=False)
     unusable_reason = forms.CharField(max_length=200, required=False)
 
@@ -127,10 +131,12 @@ def detection_annotate_view(request: HttpRequest, detection_id: int) -> HttpResp
     """Say which flank a box shows, or whether it is of use."""
     detection = detection_of(request, detection_id, Action.DECIDE)
     form = AnnotationForm(request.POST)
-    changes: dict[str, object] = {}
+    changes: dict[str, Any] = {}
     if form.is_valid():
         said = form.cleaned_data
-        if said["flank"]:
+        if said["flank"] == WITHDRAW:
+            changes |= {"flank": Flank.UNKNOWN, "flank_said": False}
+        elif said["flank"]:
             changes["flank"] = said["flank"]
         if said["usable"]:
             changes["usable"] = said["usable"] == "yes"
