@@ -36,8 +36,8 @@ def appearance(crop: Image, mask: GrayImage | None = None) -> NDArray[np.float32
     scale = _SIDE / max(height, width)
     size = (max(8, round(width * scale)), max(8, round(height * scale)))
     small = cv2.resize(crop, size, interpolation=cv2.INTER_AREA)
-    animal = cv2.resize(inside.astype(np.float32), size, interpolation=cv2.INTER_AREA)
-    lab = cv2.cvtColor(small.astype(np.float32) / 255, cv2.COLOR_RGB2LAB) / 100
+    animal = np.asarray(cv2.resize(inside.astype(np.float32), size, interpolation=cv2.INTER_AREA), np.float32)
+    lab = np.asarray(cv2.cvtColor(small.astype(np.float32) / 255, cv2.COLOR_RGB2LAB) / 100, np.float32)
     light = np.ascontiguousarray(lab[:, :, 0])
     parts = [
         np.asarray(shape),

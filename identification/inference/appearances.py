@@ -47,7 +47,9 @@ def appearance_made(crop: Path, mask: Path | None) -> dict[str, Any] | None:
 Made = Callable[[int, dict[str, Any]], None]
 
 
-def appearances(rows: Sequence[tuple[int, dict[str, Any], Path, Path | None]], made: Made) -> NDArray[np.float64]:
+def appearances(
+    rows: Sequence[tuple[int, dict[str, Any], Path | None, Path | None]], made: Made
+) -> NDArray[np.float64]:
     """n×d of boxes (id, quality, crop, mask); NaN where one cannot be read. made: is told what was missing."""
     from preprocessing.appearance import LENGTH
 
@@ -55,7 +57,7 @@ def appearances(rows: Sequence[tuple[int, dict[str, Any], Path, Path | None]], m
     for index, (pk, quality, crop, mask) in enumerate(rows):
         numbers = appearance_read(quality)
         if numbers is None:
-            fresh = appearance_made(crop, mask)
+            fresh = appearance_made(crop, mask) if crop is not None else None
             if fresh is None:
                 continue
             made(pk, fresh)

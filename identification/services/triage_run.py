@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -58,7 +59,9 @@ def triage_run(*, survey_id: int, progress: Progress | None = None) -> bool:
         return False
     try:
         survey = Survey.objects.select_related("population").get(pk=survey_id)
-        triage_names_apply(survey=survey)
+        if triage_names_apply(survey=survey):
+            # What that asked for is answered here: everything is read after it.
+            claim = replace(claim, request=TriageRun.objects.get(survey=survey).requested)
         _Scoring(claim, survey, progress).run()
     except (OperationalError, InterfaceError):
         raise
@@ -180,11 +183,9 @@ class _Scoring:
 
     def _read(self, ids: Sequence[int]) -> tuple[Rows, Rows | None]:
         """Appearance and vectors of boxes, NaN where there is none."""
-        found = {row["pk"]: row for row in Detection.objects.filter(pk__in=ids).values(*_FIELDS)}
-        files = [
-            (pk, found[pk]["quality"], media_path(found[pk]["crop"]), media_path(found[pk]["mask"] or "none"))
-            for pk in ids
-        ]
+        found = {pk: row for pk, *row in Detection.objects.filter(pk__in=ids).values_list(*_FIELDS)}
+        gone = [{}, "", ""]  # a photo that was processed again meanwhile has other boxes
+        files = [(pk, row[0], _file(row[1]), _file(row[2])) for pk in ids for row in [found.get(pk, gone)]]
         looks = appearances(files, self.missing.__setitem__)
         self._looks_length = looks.shape[1]
         self._keep()
@@ -240,6 +241,10 @@ _STORE = """
 UPDATE identification_detection box SET triage_score = fresh.score, triage_order = fresh.place
 FROM unnest(%s::bigint[], %s::float8[], %s::float8[]) AS fresh(id, score, place) WHERE box.id = fresh.id
 """
+
+
+def _file(name: str) -> Path | None:
+    return media_path(name) if name else None
 
 
 def _kind(wanted: Sequence[bool]) -> str:

@@ -109,6 +109,7 @@ def test_names_of_an_import_are_applied_and_learned_from(mixed) -> None:
         Detection.objects.filter(pk__in=[box.pk for box in boxes]).update(species=name)
     run = triage_scores_refresh(survey=survey)
     assert run is not None and (run.learned, run.wanted, run.other) == (True, 4, 4)
+    assert not run.waiting  # what the names asked for is answered already
     assert set(Detection.objects.filter(triage=Triage.OTHER)) == set(others[:4])
 
 
