@@ -77,6 +77,27 @@ def percent(fraction: float | None) -> str:
     return f"{fraction * 100:.0f} %"
 
 
+def completeness_words(
+    share: float, low: float, high: float, goal: float, questions: int | None, answers: int, early: bool
+) -> str:
+    """How much of the true matches is found (shares 0…1, with an interval), and what is left to the goal."""
+    if early:
+        so_far = _count(answers, "answer")
+        return f"Too early to say how much of the true matches is found: {so_far} so far."
+    found = f"About {percent(share)} of the true matches are found ({_span(low, high)})"
+    wanted = f"{goal * 100:.4g} %"
+    if questions == 0:
+        return f"{found}; the goal of {wanted} is reached."
+    if questions is None:
+        return f"{found}; {wanted} is not expected from the candidates that are stored."
+    return f"{found}; about {_count(questions, 'question')} to reach {wanted}."
+
+
+def _span(low: float, high: float) -> str:
+    one, other = percent(low), percent(high)
+    return one if one == other else f"{one.removesuffix(' %')}–{other.removeprefix('>')}"
+
+
 def flag_words(flag: str) -> str:
     """What a flag of a photo says; one that is not known, without its underscores."""
     return _FLAGS.get(flag) or flag.replace("_", " ")

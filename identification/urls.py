@@ -4,7 +4,7 @@ from django.contrib.auth import views as auth
 from django.contrib.auth.decorators import login_not_required
 from django.urls import path, register_converter
 
-from .views import clocks, health, individuals, links, media, photos, review, species, surveys
+from .views import clocks, health, individuals, links, media, photos, review, review_queue, species, surveys
 
 
 class PictureKind:
@@ -51,6 +51,10 @@ urlpatterns = [
     path("surveys/<int:survey_id>/review/undo/", review.undo, name="review-undo"),
     path("surveys/<int:survey_id>/review/pass/", review.pass_anchor, name="review-pass"),
     path("surveys/<int:survey_id>/review/return/", review.return_anchor, name="review-return"),
+    path("surveys/<int:survey_id>/review/certain/", review_queue.certain, name="review-certain"),
+    path("surveys/<int:survey_id>/review/certain/confirm/", review_queue.certain_confirm, name="review-confirm"),
+    path("surveys/<int:survey_id>/review/later/", review_queue.later, name="review-later"),
+    path("surveys/<int:survey_id>/goal/", review_queue.goal, name="survey-goal"),
     path("photos/<int:image_id>/", photos.photo_detail, name="photo-detail"),
     path("photos/<int:image_id>/retry/", photos.photo_retry, name="photo-retry"),
     path("photos/<int:image_id>/boxes/", photos.photo_draw, name="photo-draw"),

@@ -1,17 +1,16 @@
-"""What a reviewer is shown next: an anchor with its open candidates."""
+"""Review by photo, the original's order: an anchor with its open candidates, then the next photo."""
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from django.conf import settings
 from django.db.models import F
 
-from ..matching.graph import SignedGraph
+from ..matching.graph import ordered
 from ..models import Candidate, Decision, Detection, MatchEdge, ReviewPosition, Survey, User
-from ..permissions import Action, surveys_for
-from .graph import population_graph
+from .review_queue import Review, review_of
 
 
 @dataclass(frozen=True)
@@ -69,7 +68,8 @@ def review_state(*, user: User, survey: Survey, anchor: int | None = None) -> Re
     """
     position = ReviewPosition.objects.filter(user=user, survey=survey).first()
     passed = set(position.passed.values_list("pk", flat=True)) if position else set()
-    questions = _open_questions(survey, visible=set(surveys_for(user, Action.DECIDE).values_list("pk", flat=True)))
+    with review_of(user=user, survey=survey) as review:
+        questions, decisions = _open_questions(review), review.decisions
     order = list(questions)
     current = anchor if anchor in questions else None
     if current is None:
@@ -78,18 +78,9 @@ def review_state(*, user: User, survey: Survey, anchor: int | None = None) -> Re
     progress = Progress(
         anchors=len(order),
         settled=sum(not open_pairs for open_pairs in questions.values()),
-        decisions=Decision.objects.filter(
-            anchor__image__survey=survey, undoes__isnull=True, undone_by__isnull=True
-        ).count(),
+        decisions=decisions,
     )
-    undoable = (
-        Decision.objects.filter(
-            acting_user=user, undoes__isnull=True, undone_by__isnull=True, anchor__image__survey=survey
-        )
-        .select_related("edge")
-        .order_by("-id")
-        .first()
-    )
+    undoable = undoable_decision(user=user, survey=survey)
     skipped = sum(1 for pk in passed if questions.get(pk))
     if current is None:
         return ReviewState(survey, None, [], progress, skipped, undoable)
@@ -107,6 +98,24 @@ def review_state(*, user: User, survey: Survey, anchor: int | None = None) -> Re
     return ReviewState(survey, shown, _offers(questions[current]), progress, skipped, undoable, matches)
 
 
+def review_mode(*, user: User, survey: Survey) -> str:
+    """In which order the reviewer works here: what was chosen last, by the queue at first."""
+    chosen = ReviewPosition.objects.filter(user=user, survey=survey).values_list("mode", flat=True).first()
+    return chosen or ReviewPosition.Mode.QUEUE
+
+
+def undoable_decision(*, user: User, survey: Survey) -> Decision | None:
+    """What the reviewer would take back now."""
+    return (
+        Decision.objects.filter(
+            acting_user=user, undoes__isnull=True, undone_by__isnull=True, anchor__image__survey=survey
+        )
+        .select_related("edge")
+        .order_by("-id")
+        .first()
+    )
+
+
 def _next_anchor(order: list[int], questions: dict[int, list[int]], passed: set[int], start: int | None) -> int | None:
     """The anchor to show: the stored one while it has questions, else the next in order, wrapping round once."""
     if start is not None:
@@ -115,64 +124,40 @@ def _next_anchor(order: list[int], questions: dict[int, list[int]], passed: set[
     return next((pk for pk in order if questions[pk] and pk not in passed), None)
 
 
-def _open_questions(survey: Survey, visible: set[int]) -> dict[int, list[int]]:
+def _open_questions(review: Review) -> dict[int, list[int]]:
     """For each anchor in order, the ids of the candidates to ask about (at most SPOTID_CANDIDATES per anchor)."""
-    graph = population_graph(survey.population)
-    decided = _decided_pairs(survey)
-    rows: dict[int, list[tuple[int, int]]] = defaultdict(list)
-    candidates = (
-        Candidate.objects.filter(
-            anchor__image__survey=survey,
-            detection__in=Detection.objects.comparable(),
-            detection__image__survey__in=visible,
-        )
-        .exclude(anchor__flank="left", detection__flank="right")
-        .exclude(anchor__flank="right", detection__flank="left")
-        .order_by("rank")
-    )
-    for pk, anchor, detection in candidates.values_list("pk", "anchor_id", "detection_id"):
-        rows[anchor].append((pk, detection))
-    return {
-        anchor: _questions_of(anchor, rows.get(anchor, []), graph, decided)
-        for anchor in reviewable_detections(survey).values_list("pk", flat=True)
-    }
+    return {anchor: _questions_of(review, anchor) for anchor in review.rows}
 
 
-def _questions_of(
-    anchor: int, rows: list[tuple[int, int]], graph: SignedGraph, decided: dict[tuple[int, int], int | None]
-) -> list[int]:
+def _questions_of(review: Review, anchor: int) -> list[int]:
     asked = 0
     open_pairs: list[int] = []
-    components: set[int] = set()
-    for pk, detection in rows:
-        pair = (anchor, detection) if anchor < detection else (detection, anchor)
-        if pair in decided:
-            asked += decided[pair] == anchor
-        elif not graph.follows(*pair) and graph.root(detection) not in components:
+    groups: set[int] = set()
+    for pk, detection in review.rows[anchor]:
+        pair = ordered((anchor, detection))
+        if pair in review.edges:
+            asked += review.anchors.get(pair) == anchor
+        elif not review.queue.settled(anchor, detection) and review.queue.group(detection) not in groups:
             # One question per group: the answer settles the group's other photos too.
-            components.add(graph.root(detection))
+            groups.add(review.queue.group(detection))
             open_pairs.append(pk)
     return open_pairs[: max(0, settings.SPOTID_CANDIDATES - asked)]
-
-
-def _decided_pairs(survey: Survey) -> dict[tuple[int, int], int | None]:
-    """Pairs with a standing verdict, each with the anchor on which it was asked last."""
-    pairs: dict[tuple[int, int], int | None] = {}
-    decisions = Decision.objects.filter(
-        edge__a__image__survey__population=survey.population, undoes__isnull=True, undone_by__isnull=True
-    ).exclude(edge__verdict="")
-    for a, b, anchor in decisions.order_by("id").values_list("edge__a_id", "edge__b_id", "anchor_id"):
-        pairs[(a, b)] = anchor
-    return pairs
 
 
 def _offers(candidates: list[int]) -> list[Offer]:
     rows = Candidate.objects.filter(pk__in=candidates).select_related(
         "anchor", "detection__image__station", "detection__image__survey", "detection__individual__population"
     )
-    offers = []
-    for candidate in sorted(rows, key=lambda row: row.rank):
-        a, b = sorted((candidate.anchor_id, candidate.detection_id))
-        version = MatchEdge.objects.filter(a=a, b=b).values_list("version", flat=True).first() or 0
-        offers.append(Offer(candidate, version))
-    return offers
+    versions = edge_versions(ordered((row.anchor_id, row.detection_id)) for row in rows)
+    return [
+        Offer(row, versions.get(ordered((row.anchor_id, row.detection_id)), 0))
+        for row in sorted(rows, key=lambda row: row.rank)
+    ]
+
+
+def edge_versions(pairs: Iterable[tuple[int, int]]) -> dict[tuple[int, int], int]:
+    """The version of each pair's edge, where it has one."""
+    wanted = set(pairs)
+    ends = {pk for pair in wanted for pk in pair}
+    edges = MatchEdge.objects.filter(a__in=ends, b__in=ends).values_list("a_id", "b_id", "version")
+    return {(a, b): version for a, b, version in edges if (a, b) in wanted}

@@ -30,9 +30,12 @@ def decision_record(
     expected_version: int | None = None,
     confirm_contradiction: bool = False,
     note: str = "",
+    shown: float | None = None,
     batch: UUID | None = None,
 ) -> Decision:
-    """Write what somebody says of a pair, and let edge and individuals follow. batch: of what is said in one glance.
+    """Write what somebody says of a pair, and let edge and individuals follow.
+
+    shown: the probability that the page showed, else the candidate's; batch: of what is said in one glance.
 
     Raises Incomparable for a pair that can never be one animal, StaleEdge when the edge is no longer at
     `expected_version`, and Contradiction when the verdict collides with earlier ones and was not confirmed.
@@ -59,7 +62,7 @@ def decision_record(
         previous_verdict=edge.verdict,
         provenance=provenance,
         anchor=anchor,
-        probability_shown=probability,
+        probability_shown=probability if shown is None else shown,
         note=note,
         batch=batch,
     )
@@ -95,8 +98,10 @@ def decision_undo(*, acting_user: User | None, decision: Decision, any_user: boo
     return undo
 
 
-def decision_undo_last(*, acting_user: User, survey: Survey) -> Decision:
-    """Take back the last standing decision that this person made on an anchor of the survey; returns that decision.
+@transaction.atomic
+def decision_undo_last(*, acting_user: User, survey: Survey) -> list[Decision]:
+    """Take back the last standing decision that this person made on an anchor of the survey, with all that were
+    confirmed in the same glance; returns these decisions, the last one first.
 
     Raises UndoRefused when there is none.
     """
@@ -109,8 +114,13 @@ def decision_undo_last(*, acting_user: User, survey: Survey) -> Decision:
     )
     if last is None:
         raise UndoRefused("There is no decision of yours left to take back in this survey.")
-    decision_undo(acting_user=acting_user, decision=last)
-    return last
+    taken_back = [last]
+    if last.batch is not None:
+        together = Decision.objects.filter(acting_user=acting_user, batch=last.batch, undone_by__isnull=True)
+        taken_back = list(together.select_related("edge__a__image__survey").order_by("-id"))
+    for decision in taken_back:
+        decision_undo(acting_user=acting_user, decision=decision)
+    return taken_back
 
 
 def _check_comparable(a: Detection, b: Detection, verdict: str, provenance: str) -> None:

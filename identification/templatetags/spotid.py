@@ -10,6 +10,7 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString, mark_safe
 
 from .. import presenting
+from ..matching.progress import Completeness
 from ..models import Detection, Image, Survey
 
 register = template.Library()
@@ -34,6 +35,20 @@ def flank_words(detection: Detection) -> str:
 @register.filter
 def flank_reasons(detection: Detection) -> str:
     return presenting.flank_reasons(detection.flank_evidence)
+
+
+@register.filter
+def completeness_words(progress: Completeness) -> str:
+    """How much of the true matches is found, in a sentence."""
+    return presenting.completeness_words(
+        progress.share,
+        progress.low,
+        progress.high,
+        progress.goal,
+        progress.questions,
+        progress.answers,
+        progress.early,
+    )
 
 
 @register.filter

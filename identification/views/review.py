@@ -13,14 +13,18 @@ from ..errors import Contradiction, SpotIDError, StaleEdge
 from ..models import Detection, Survey, Verdict
 from ..permissions import Action, detections_for, surveys_for
 from ..selectors.consequences import clash_read, undo_outcome
-from ..selectors.review import review_state
+from ..selectors.review import review_mode, review_state
 from ..selectors.review_page import passed_anchors, review_page
 from ..selectors.surveys import matching_words, photo_counts
 from ..services.decisions import decision_record, decision_undo_last
-from ..services.review import review_anchor_pass, review_anchor_return, review_position_set
+from ..services.review import (
+    review_anchor_pass,
+    review_anchor_return,
+    review_position_set,
+    review_questions_return,
+)
 from .access import account, may_undeclare, number, survey_of
-
-VIEWS = ("crop", "cutout", "edges", "whole")
+from .review_queue import VIEWS, mode_chosen, queue_page
 
 
 class DecisionForm(forms.Form):
@@ -32,14 +36,19 @@ class DecisionForm(forms.Form):
     verdict = forms.ChoiceField(choices=[(v.value, v.label) for v in (Verdict.MATCH, Verdict.NO_MATCH, Verdict.UNSURE)])
     confirm = forms.BooleanField(required=False)
     explicit = forms.BooleanField(required=False)
+    on = forms.BooleanField(required=False)
+    shown = forms.FloatField(min_value=0, max_value=1, required=False)
 
 
 @require_safe
 def review(request: HttpRequest, survey_id: int) -> HttpResponse:
-    """Where the reviewer is, or the anchor and offer that the address names."""
+    """Where the reviewer is, in the order that she works in, or what the address names."""
     survey = survey_of(request, survey_id, Action.DECIDE)
     user = account(request)
+    mode_chosen(request, survey)
     wanted = number(request.GET.get("anchor"))
+    if wanted is None and review_mode(user=user, survey=survey) == "queue":
+        return queue_page(request, survey)
     state = review_state(user=user, survey=survey, anchor=wanted)
     explicit = wanted is not None and state.anchor is not None and state.anchor.pk == wanted
     if explicit and not state.offers:
@@ -77,6 +86,7 @@ def decide(request: HttpRequest, survey_id: int) -> HttpResponse:
             anchor=anchor,
             expected_version=said["version"],
             confirm_contradiction=said["confirm"],
+            shown=said["shown"],
         )
     except StaleEdge as stale:
         context = {"survey": survey, "anchor": anchor, "candidate": candidate, "said": said, "stale": stale}
@@ -91,7 +101,7 @@ def decide(request: HttpRequest, survey_id: int) -> HttpResponse:
     except SpotIDError as refused:
         messages.error(request, str(refused))
         return redirect("review", survey.pk)
-    query = f"?anchor={anchor.pk}" if said["explicit"] else ""
+    query = f"?anchor={anchor.pk}" if said["explicit"] else "?on=1" if said["on"] else ""
     return redirect(reverse("review", args=[survey.pk]) + query)
 
 
@@ -110,13 +120,21 @@ def undo(request: HttpRequest, survey_id: int) -> HttpResponse:
     """Take back the reviewer's last decision in this survey, say what followed, and show the pair again."""
     survey = survey_of(request, survey_id, Action.DECIDE)
     try:
-        decision = decision_undo_last(acting_user=account(request), survey=survey)
+        taken_back = decision_undo_last(acting_user=account(request), survey=survey)
     except SpotIDError as refused:
         messages.info(request, str(refused))
         return redirect("review", survey.pk)
+    decision = taken_back[0]
+    if decision.batch is not None:
+        number_of = f"{len(taken_back)} {'match' if len(taken_back) == 1 else 'matches'}"
+        messages.success(request, f"Taken back: {number_of} that you confirmed together.")
+        return redirect("review-certain", survey.pk)
     messages.success(request, undo_outcome(user=account(request), decision=decision))
     other = decision.edge.b_id if decision.edge.a_id == decision.anchor_id else decision.edge.a_id
-    return redirect(reverse("review", args=[survey.pk]) + f"?anchor={decision.anchor_id}&offer={other}")
+    query = f"?anchor={decision.anchor_id}&offer={other}"
+    if review_mode(user=account(request), survey=survey) == "queue":
+        query = f"?pair={decision.anchor_id}-{other}"
+    return redirect(reverse("review", args=[survey.pk]) + query)
 
 
 @require_POST
@@ -132,11 +150,13 @@ def pass_anchor(request: HttpRequest, survey_id: int) -> HttpResponse:
 
 @require_POST
 def return_anchor(request: HttpRequest, survey_id: int) -> HttpResponse:
-    """Take up one passed anchor again, or all of them when the form names none."""
+    """Take up one passed anchor again, or all that was put off when the form names none."""
     survey = survey_of(request, survey_id, Action.DECIDE)
     wanted = number(request.POST.get("anchor"))
     anchor = None
     if wanted is not None:
         anchor = get_object_or_404(detections_for(account(request)), pk=wanted, image__survey=survey)
     review_anchor_return(user=account(request), survey=survey, anchor=anchor)
+    if anchor is None:
+        review_questions_return(user=account(request), survey=survey)
     return redirect("review", survey.pk)

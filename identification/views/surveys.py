@@ -15,7 +15,7 @@ from ..permissions import Action
 from ..presenting import grid_cell
 from ..selectors.clocks import station_clocks
 from ..selectors.proposals import proposals_open
-from ..selectors.review import review_state
+from ..selectors.review_questions import survey_completeness
 from ..selectors.surveys import (
     failed_images,
     matching_words,
@@ -46,13 +46,14 @@ def survey_detail(request: HttpRequest, survey_id: int) -> HttpResponse:
     user = account(request)
     board = survey_dashboard(user=user, survey=survey)
     allowed = {action.value: permissions.may(user, action, survey) for action in _ASKED}
-    progress = review_state(user=user, survey=survey).progress if allowed["decide"] else None
+    progress = survey_completeness(user=user, survey=survey) if allowed["decide"] else None
     context = {"survey": survey, "board": board, "may": allowed, "review": progress}
     context["links"] = len(proposals_open(survey)) if allowed["decide"] else 0
+    context["goal_percent"] = f"{100 * survey.completeness_goal:.4g}"
     return render(request, "identification/survey_detail.html", context)
 
 
-_ASKED = (Action.DECIDE, Action.INGEST, Action.EXPORT, Action.EXPORT_PLACES, Action.SEE_PLACES)
+_ASKED = (Action.DECIDE, Action.CURATE, Action.INGEST, Action.EXPORT, Action.EXPORT_PLACES, Action.SEE_PLACES)
 
 
 @never_cache

@@ -199,8 +199,8 @@ def test_undo_last_goes_back_step_by_step(photos, reviewer) -> None:
     survey = photos[0].image.survey
     match(reviewer, photos[0], photos[1])
     match(reviewer, photos[2], photos[3], Verdict.UNSURE)
-    assert decision_undo_last(acting_user=reviewer, survey=survey).verdict == "unsure"
-    assert decision_undo_last(acting_user=reviewer, survey=survey).verdict == "match"
+    assert decision_undo_last(acting_user=reviewer, survey=survey)[0].verdict == "unsure"
+    assert decision_undo_last(acting_user=reviewer, survey=survey)[0].verdict == "match"
     with pytest.raises(UndoRefused):
         decision_undo_last(acting_user=reviewer, survey=survey)
 

@@ -1,4 +1,4 @@
-"""The review page: what is shown, decided, taken back, and refused."""
+"""The review by photo: what is shown, decided, taken back, and refused."""
 
 from __future__ import annotations
 
@@ -33,6 +33,7 @@ def reviewed() -> tuple[Client, User, Survey, list[list[Detection]]]:
     """A reviewer at work on three animals with three photos each."""
     survey, animals = make.make_reviewable_survey(individuals=3, photos=3)
     user = make.make_member(survey, Role.REVIEWER)
+    ReviewPosition.objects.create(user=user, survey=survey, mode="photo")
     client = Client()
     client.force_login(user)
     return client, user, survey, animals
@@ -304,7 +305,7 @@ def test_the_page_asks_the_database_as_often_for_many_photos_as_for_few(django_a
     survey, _ = make.make_reviewable_survey(individuals=5, photos=4)
     client = Client()
     client.force_login(make.make_member(survey))
-    page(client, survey)
+    page(client, survey, "?mode=photo")
     with django_assert_max_num_queries(28):
         assert page(client, survey).status_code == 200
 
