@@ -24,10 +24,11 @@ from ..services.identity import (
     detections_judge_preview,
 )
 from ..services.individuals import individual_declare, individual_undeclare
-from .base import RoomAdmin, ServiceForm, account, plural
+from .base import ServiceForm, account, plural
 from .confirm import AnnotateForm, ConfirmForm, ask, confirmed
 from .filters import station_filter, survey_filter, yes_no_filter
 from .pictures import clock, crop_picture, gallery, linked, views
+from .triage import TriageActions
 
 _SHOWN = 60
 _BOX = ("x1", "y1", "x2", "y2")
@@ -77,7 +78,7 @@ class DetectionForm(ServiceForm):
 
 
 @admin.register(Detection)
-class DetectionAdmin(RoomAdmin):
+class DetectionAdmin(TriageActions):
     form = DetectionForm
     changed_by = Action.CURATE
     related = ("image__survey__population", "image__station", "individual__population")
@@ -102,6 +103,7 @@ class DetectionAdmin(RoomAdmin):
         ("flank", ChoicesDropdownFilter),
         yes_no_filter("flank_said", "flank said by a person", Q(flank_by_person=True)),
         yes_no_filter("use", "usable", Q(usable=True)),
+        ("triage", ChoicesDropdownFilter),
         yes_no_filter("identified", "identified", Q(individual__isnull=False)),
         ("source", ChoicesDropdownFilter),
     )
@@ -117,6 +119,9 @@ class DetectionAdmin(RoomAdmin):
         "flank_unknown",
         "mark_usable",
         "mark_unusable",
+        "triage_wanted",
+        "triage_other",
+        "triage_undecided",
         "same_animal",
         "different_animals",
         "unsure",
@@ -132,6 +137,7 @@ class DetectionAdmin(RoomAdmin):
             {
                 "fields": (
                     ("category", "species"),
+                    ("triage", "triage_by_person", "triage_score"),
                     ("flank", "flank_by_person", "flank_estimate"),
                     ("usable", "unusable_reason"),
                 )
@@ -144,6 +150,9 @@ class DetectionAdmin(RoomAdmin):
         ),
     )
     readonly_fields = (
+        "triage",
+        "triage_by_person",
+        "triage_score",
         "views_shown",
         "photo_link",
         "survey_link",
