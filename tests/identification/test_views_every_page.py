@@ -64,11 +64,13 @@ def _addresses() -> tuple[Survey, list[str]]:
         "survey-stations",
         "photo-list",
         "review",
+        "review-certain",
         "survey-species",
         "survey-species-below",
     ]
     addresses = [reverse(name, args=[survey.pk]) for name in names]
     addresses += [reverse(name) for name in ("survey-list", "individual-list", "conflict-list", "password_change")]
+    addresses.append(reverse("review", args=[survey.pk]) + "?mode=photo")
     addresses.append(reverse("photo-detail", args=[animals[0][0].image_id]))
     addresses += [reverse("individual-detail", args=[item.pk]) for item in Individual.objects.filter(retired=False)]
     addresses.append(reverse("decision-undo", args=[decision.pk]))
