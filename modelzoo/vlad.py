@@ -76,7 +76,8 @@ class VladConfig:
         unknown = set(local) - set(LocalConfig().stored_fields())
         if unknown:
             raise ValueError(f"unknown settings of local features: {', '.join(sorted(unknown))}")
-        config = cls(**known, local=LocalConfig(**local))
+        # Settings of before masks had a support do not name it.
+        config = cls(**known, local=LocalConfig(**{"mask_support": 0.0, **local}))
         if dimension not in (None, config.dimension):
             raise ValueError(f"these settings give {config.dimension} dimensions, not {dimension}")
         return config

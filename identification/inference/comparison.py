@@ -11,10 +11,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from .coat_store import CoatStore
 from .engines import Corners, local_config
 
 if TYPE_CHECKING:
     from modelzoo.calibration import Calibration, Evidence
+    from modelzoo.local.features import LocalFeatures
+    from modelzoo.local.inverted import InvertedIndex
 
 logger = logging.getLogger(__name__)
 
@@ -37,21 +40,22 @@ class PairScore:
     inliers: int
     similarity: float | None
     local_score: float
+    evidence: Evidence | None = None
 
 
 class CoatSet:
     """Stored features of n detections, ready to be compared.
 
-    features: stored local features per detection, None where there are none. vectors: n×d float32 unit rows under one
-    model, or None; a row of zeros is not encoded. model: its id. trained: whether the vectors may count. checksum: of
-    its weights; in the score the vectors count only under a calibration that was fitted with these. framed: where each
-    detection lay, where that is known; what stands behind the animals of one camera is then left out of their
-    comparison.
+    features: stored local features per detection, None where there are none, or a store that reads them. vectors: n×d
+    float32 unit rows under one model, or None; a row of zeros is not encoded. model: its id. trained: whether the
+    vectors may count. checksum: of its weights; in the score the vectors count only under a calibration that was fitted
+    with these. framed: where each detection lay, where that is known; what stands behind the animals of one camera is
+    then left out of their comparison.
     """
 
     def __init__(
         self,
-        features: Sequence[bytes | None],
+        features: Sequence[bytes | None] | CoatStore,
         vectors: NDArray[np.float32] | None,
         *,
         trained: bool,
@@ -60,9 +64,9 @@ class CoatSet:
         checksum: str = "",
         calibration: Calibration | None = None,
     ) -> None:
-        from modelzoo.local.features import LocalFeatures, from_bytes
-
-        self.features = [LocalFeatures.empty() if data is None else from_bytes(bytes(data)) for data in features]
+        self.features: CoatStore | list[LocalFeatures] = (
+            features if isinstance(features, CoatStore) else CoatStore.of(features)
+        )
         self.vectors = vectors
         self.encoded: NDArray[np.bool_] = np.zeros(len(self.features), bool)
         if vectors is not None:
@@ -71,7 +75,7 @@ class CoatSet:
         self.trained = trained
         self.calibration = calibration or _default_calibration()
         self.framed = framed if framed is not None else [None] * len(self.features)
-        self._index: Any = None
+        self._index: InvertedIndex | None = None
 
     def __len__(self) -> int:
         return len(self.features)
@@ -110,11 +114,12 @@ class CoatSet:
             inliers=evidence.inliers,
             similarity=evidence.similarity,
             local_score=self.calibration.score(alone(evidence)),
+            evidence=evidence,
         )
 
     def evidence(self, i: int, j: int) -> Evidence:
         """What verification and vectors say of one pair."""
-        from modelzoo.calibration import Evidence
+        from modelzoo.calibration import Evidence, spread_of
         from modelzoo.local.verify import verify
 
         a, b = self.features[i], self.features[j]
@@ -127,6 +132,8 @@ class CoatSet:
             similarity=self.similarity(i, j),
             embedding=self.checksum if self.trained else "",
             weight=found.weight,
+            residual=found.residual / max(local_config().tolerance * max(b.width, b.height), 1e-9),
+            spread=spread_of(a.points, b.points, found.pairs),
         )
 
     def _same_camera(self, i: int, j: int) -> tuple[Corners, Corners] | None:
@@ -143,21 +150,36 @@ class CoatSet:
         """How much the descriptors of the i-th speak for each of the n detections (≥ 0)."""
         return self._local_index().votes(self.features[i])
 
-    def _local_index(self) -> Any:
-        from modelzoo.local.search import LocalIndex
+    def _local_index(self) -> InvertedIndex:
+        from modelzoo.local.inverted import InvertedIndex
 
         if self._index is None:
-            self._index = LocalIndex(self.features, local_config())
+            self._index = InvertedIndex(self.features)
         return self._index
 
-    def shortlist(self, i: int, k: int) -> list[int]:
-        """Detections worth verifying against the i-th: the k best by votes of descriptors, and by trained vectors."""
+    def shortlist(self, i: int, k: int, nearest: Sequence[int] | None = None) -> list[int]:
+        """Detections worth verifying against the i-th, at most 2·k: the k best by votes of spots, and by vectors.
+
+        nearest: positions by vectors where a database has found them; else the vectors here are compared, those that
+        may count. Both kinds take turns, so that cutting the list keeps the best of each.
+        """
         voted = self._local_index().shortlist(self.features[i], k + 1)[0].tolist()
-        if self.vectors is not None and self.trained and self.encoded[i]:
-            likeness = np.where(self.encoded, self.vectors @ self.vectors[i], -np.inf)
-            order = np.argsort(-likeness, kind="stable")[: k + 1].tolist()
-            voted = list(dict.fromkeys(item for pair in zip(voted, order) for item in pair)) + voted
-        return [item for item in dict.fromkeys(voted) if item != i][: 2 * k]
+        if nearest is None:
+            nearest = self._nearest(i, k + 1)
+        turns = [item for pair in zip(voted, nearest) for item in pair]
+        chosen = dict.fromkeys([*turns, *voted, *nearest])
+        return [item for item in chosen if item != i][: 2 * k]
+
+    def _nearest(self, i: int, k: int) -> list[int]:
+        if self.vectors is None or not (self.trained and self.encoded[i]):
+            return []
+        likeness = np.where(self.encoded, self.vectors @ self.vectors[i], -np.inf)
+        return [int(item) for item in np.argsort(-likeness, kind="stable")[:k] if likeness[item] > -np.inf]
+
+    def prefetch(self, positions: Sequence[int]) -> None:
+        """Read what is about to be compared in one go."""
+        if isinstance(self.features, CoatStore):
+            self.features.prefetch(positions)
 
 
 @lru_cache(maxsize=1)

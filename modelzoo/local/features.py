@@ -37,7 +37,10 @@ class LocalConfig:
     The fields up to ``mask_min_share`` decide what is stored; the others only how it is compared. mean_side: geometric
     mean of the resized crop's sides in pixels, so that a tail or a leg at the edge of the box changes little;
     longest_side bounds it. upright: descriptors are taken along the picture's axes instead of the keypoint's own
-    direction, because camera-trap animals stand on the ground. mask_dilation: as a share of the longest side. ratio:
+    direction, because camera-trap animals stand on the ground. mask_support: how many times its own size a keypoint
+    must lie inside the animal's outline, so that its descriptor is of the coat: animals in one pose have one outline.
+    mask_dilation: by how much the mask is widened before, as a share of the longest side. mask_min_share: a mask that
+    keeps fewer of the keypoints is taken as failed. ratio:
     largest mean of the ratios of distances in both directions. tolerance: in place, as a share of the longest side.
     scale_tolerance: in octaves. rotation_tolerance, max_rotation: degrees. scenery_tolerance: share of the boxes' side.
     """
@@ -50,8 +53,9 @@ class LocalConfig:
     clahe_tiles: int = 8
     contrast_threshold: float = 0.01
     edge_threshold: float = 10.0
-    mask_dilation: float = 0.02
-    mask_min_share: float = 0.2
+    mask_dilation: float = 0.0
+    mask_support: float = 2.0
+    mask_min_share: float = 0.05
 
     ratio: float = 0.92
     tolerance: float = 0.03
@@ -123,8 +127,8 @@ def rootsift(descriptors: NDArray[np.uint8]) -> NDArray[np.float32]:
 def extract(crop: NDArray[np.uint8], mask: NDArray[np.uint8] | None, config: LocalConfig) -> LocalFeatures:
     """The strongest keypoints of a crop (H×W×3 RGB uint8), on the animal where a mask (H×W, non-zero on it) is given.
 
-    The mask is widened first; one that would keep less than ``mask_min_share`` of the keypoints is taken as failed and
-    ignored. A crop without texture gives empty features.
+    A mask that would keep less than ``mask_min_share`` of the keypoints is taken as failed and ignored. A crop without
+    texture gives empty features.
     """
     if crop.ndim != 3 or crop.shape[2] != 3 or crop.dtype != np.uint8:
         raise LocalFeatureError(f"a crop is H×W×3 uint8, not {crop.shape} {crop.dtype}")
@@ -172,12 +176,18 @@ def _upright(keypoints: list[cv2.KeyPoint]) -> list[cv2.KeyPoint]:
 def _inside(
     keypoints: list[cv2.KeyPoint], mask: NDArray[np.uint8], size: tuple[int, int], config: LocalConfig
 ) -> list[cv2.KeyPoint]:
-    """The keypoints on the widened mask, or all of them when the mask keeps too few to be believed."""
+    """The keypoints well inside the mask, or all of them when the mask keeps too few to be believed."""
     small = cv2.resize((mask > 0).astype(np.uint8), size, interpolation=cv2.INTER_NEAREST)
     reach = round(config.mask_dilation * max(size))
     if reach:
         small = cv2.dilate(small, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * reach + 1, 2 * reach + 1)))
-    kept = [k for k in keypoints if small[min(int(k.pt[1]), size[1] - 1), min(int(k.pt[0]), size[0] - 1)]]
+    # 0 off the animal; the edge of the crop is no outline: the animal may go on beyond it.
+    inside = cv2.distanceTransform(small, cv2.DIST_L2, cv2.DIST_MASK_5)
+    right, bottom = size[0] - 1, size[1] - 1
+    depths = [float(inside[min(int(k.pt[1]), bottom), min(int(k.pt[0]), right)]) for k in keypoints]
+    kept = [
+        k for k, depth in zip(keypoints, depths, strict=True) if depth > 0 and depth >= config.mask_support * k.size
+    ]
     return kept if len(kept) >= config.mask_min_share * len(keypoints) else keypoints
 
 

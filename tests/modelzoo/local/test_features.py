@@ -84,10 +84,15 @@ def test_a_mask_keeps_the_keypoints_on_the_animal():
     mask = np.zeros(crop.shape[:2], np.uint8)
     mask[:, 100:300] = 255
     found = extract(crop, mask, CONFIG)
-    reach = CONFIG.mask_dilation + 2 / CONFIG.mean_side
     assert len(found) > 50
-    assert found.points[:, 0].min() >= 100 / 500 - reach
-    assert found.points[:, 0].max() <= 300 / 500 + reach
+    inside = np.minimum(found.points[:, 0] - 100 / 500, 300 / 500 - found.points[:, 0]) * found.width
+    assert (inside >= CONFIG.mask_support * found.points[:, 2] - 2).all()
+
+
+def test_the_edge_of_the_crop_is_no_outline():
+    crop = spotted()
+    whole = extract(crop, np.full(crop.shape[:2], 255, np.uint8), CONFIG)
+    assert np.array_equal(whole.points, extract(crop, None, CONFIG).points)
 
 
 @pytest.mark.parametrize("corner", [0, 6])
