@@ -47,7 +47,7 @@ def test_without_enough_answers_it_is_too_early() -> None:
     assert estimate(100, [(0.01, 1)], few).early
     assert not estimate(100, [(0.01, 1)], HELD).early
     assert estimate(100, [(0.01, 1)], HELD, certain=True).early, "near-certain pairs come first"
-    assert estimate(10, [(0.5, 10)] * 10, HELD).early, "an interval that says nothing"
+    assert estimate(100, [(0.5, 100)] * 2, HELD).early, "an interval that says nothing"
 
 
 def test_the_share_is_what_is_found_of_found_and_expected() -> None:
@@ -130,20 +130,21 @@ def test_beyond_the_lists_goes_on_as_it_shrank_within() -> None:
 class Simulated:
     """Animals with 1 to 10 photos; log-odds of pairs are normal around ±; those shown are shift + slope × the true."""
 
-    def __init__(self, seed: int, shift: float = 0.0, slope: float = 1.0, animals: int = 14) -> None:
+    def __init__(
+        self, seed: int, shift: float = 0.0, slope: float = 1.0, animals: int = 14, apart: float = 4.0
+    ) -> None:
         rng = random.Random(seed)
         sizes = [min(10, 1 + int(rng.expovariate(0.35))) for _ in range(animals)]
         self.truth = [animal for animal, size in enumerate(sizes) for _ in range(size)]
         count = len(self.truth)
         same = sum(size * (size - 1) // 2 for size in sizes)
         prior = math.log(same / (count * (count - 1) / 2 - same))
-        # Scores N(±d/2, 1): the posterior log-odds are prior + d·score, exactly.
-        separation = 4.0
+        # Scores N(±apart/2, 1): the posterior log-odds are prior + apart·score, exactly.
         self.pairs = []
         for a in range(count):
             for b in range(a + 1, count):
-                score = rng.gauss(separation / 2 if self.truth[a] == self.truth[b] else -separation / 2, 1.0)
-                self.pairs.append(Pair(a, b, from_log_odds(shift + slope * (prior + separation * score))))
+                score = rng.gauss(apart / 2 if self.truth[a] == self.truth[b] else -apart / 2, 1.0)
+                self.pairs.append(Pair(a, b, from_log_odds(shift + slope * (prior + apart * score))))
         self.total = same
 
     def review(self, goal: float = 0.99) -> list[tuple[Completeness, float]]:
@@ -180,18 +181,18 @@ def test_when_the_rule_says_99_percent_that_is_about_true(shift: float, slope: f
 
 
 def test_the_estimate_follows_the_truth_and_its_interval_mostly_holds_it() -> None:
-    course = [step for seed in range(3) for step in Simulated(seed).review() if not step[0].early]
-    assert len(course) > 100
+    course = [step for seed in range(3) for step in Simulated(seed, apart=2.0).review() if not step[0].early]
+    assert len(course) > 60
     held = sum(said.low - 0.01 <= true <= said.high + 0.01 for said, true in course) / len(course)
-    assert held >= 0.5
+    assert held >= 0.75
     off = [said.share - true for said, true in course]
     assert sum(off) / len(off) == pytest.approx(0, abs=0.05)
 
 
 def test_the_number_of_questions_left_is_about_right() -> None:
-    course = Simulated(5).review()
+    course = Simulated(5, apart=2.0).review()
     spoken = [(len(course) - 1 - at, said.questions) for at, (said, _) in enumerate(course) if not said.early]
     middle = spoken[len(spoken) // 2 :]
     assert all(said is not None for _, said in middle)
     off = [abs(said - left) for left, said in middle if said is not None]
-    assert sum(off) / len(off) <= 0.5 * len(course)
+    assert sum(off) / len(off) <= 0.25 * len(course)
