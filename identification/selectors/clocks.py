@@ -43,7 +43,7 @@ class CameraRow:
 
 @dataclass(frozen=True)
 class Remedy:
-    """One way to make two clocks agree: the offset that a camera would get. likelier: its clock is the implausible one."""
+    """One way to make two clocks agree: the offset that a camera would get. likelier: its clock is implausible."""
 
     camera: str
     offset: int

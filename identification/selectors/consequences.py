@@ -6,10 +6,10 @@ from collections import deque
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
-from ..matching.graph import LoggedDecision, SignedGraph, fold
+from ..matching.graph import LoggedDecision, SignedGraph, fold, weakest_links
 from ..models import Decision, Detection, MatchEdge, User, Verdict
 from ..permissions import Action, detections_for, surveys_for
-from .graph import component_of, edges_among
+from .graph import component_of, edges_among, match_doubts
 
 
 @dataclass(frozen=True)
@@ -31,10 +31,18 @@ class PairShown:
 
 @dataclass(frozen=True)
 class Clash:
-    """What a verdict collides with: the forbidding pairs, and the matches that connect them."""
+    """What a verdict collides with: the forbidding pairs, and the matches that connect them.
+
+    weakest: those of the matches that are likeliest wrong if the verdict is right.
+    """
 
     pairs: list[PairShown]
+    weakest: list[PairShown]
     path: list[PairShown]
+
+    @property
+    def others(self) -> list[PairShown]:
+        return [pair for pair in self.path if pair not in self.weakest]
 
 
 @dataclass(frozen=True)
@@ -107,11 +115,15 @@ def pairs_shown(*, user: User, pairs: Collection[tuple[int, int]]) -> list[PairS
 def clash_read(*, user: User, pairs: list[tuple[int, int]], first: Detection, second: Detection) -> Clash:
     """The forbidding pairs, and when the two are joined already, the matches in between."""
     path: list[tuple[int, int]] = []
+    weakest: list[tuple[int, int]] = []
     component = component_of([first.pk])
     if second.pk in component:
+        weakest = weakest_links(match_doubts(component), first.pk, second.pk)
         path = match_path(edges_among(component, Verdict.MATCH), first.pk, second.pk)
         pairs = [pair for pair in pairs if set(pair) != {first.pk, second.pk}]
-    return Clash(pairs_shown(user=user, pairs=pairs[:20]), pairs_shown(user=user, pairs=path))
+    wanted = [*pairs[:20], *weakest, *path]
+    shown = dict(zip(wanted, pairs_shown(user=user, pairs=wanted), strict=True))
+    return Clash(*([shown[pair] for pair in group] for group in (pairs[:20], weakest, path)))
 
 
 def match_path(matches: Iterable[tuple[int, int]], start: int, goal: int) -> list[tuple[int, int]]:

@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterable
 from django.db import connection
 from django.db.models import Count
 
-from ..matching.graph import SignedGraph
+from ..matching.graph import SignedGraph, doubt
 from ..models import Detection, MatchEdge, Population, Verdict
 
 _COMPONENT = """
@@ -34,6 +34,15 @@ def edges_among(detections: Collection[int], verdict: str) -> list[tuple[int, in
     return list(
         MatchEdge.objects.filter(verdict=verdict, a__in=detections, b__in=detections).values_list("a_id", "b_id")
     )
+
+
+def match_doubts(detections: Collection[int]) -> dict[tuple[int, int], float]:
+    """How likely each standing match among the detections is wrong, 0…1, as `doubt` says."""
+    matches = MatchEdge.objects.filter(verdict=Verdict.MATCH, a__in=detections, b__in=detections)
+    return {
+        (a, b): doubt(provenance, probability)
+        for a, b, provenance, probability in matches.values_list("a_id", "b_id", "provenance", "probability")
+    }
 
 
 def refusals_between(left: Collection[int], right: Collection[int]) -> list[tuple[int, int]]:

@@ -1,17 +1,14 @@
-"""Individuals, their photos, the matches that hold them together, and contradictions among them."""
+"""Individuals, their photos, and the matches that hold them together."""
 
 from __future__ import annotations
 
-from collections import defaultdict
 from dataclasses import dataclass
 from datetime import datetime
 
 from django.db.models import Count, ExpressionWrapper, F, FloatField, Max, Min, Q
 
-from ..matching.graph import SignedGraph
 from ..models import (
     AuditEntry,
-    Category,
     Decision,
     Detection,
     DetectionSource,
@@ -23,10 +20,9 @@ from ..models import (
     User,
     Verdict,
 )
-from ..permissions import Action, detections_for, individuals_for, populations_for, surveys_for
+from ..permissions import Action, detections_for, individuals_for, surveys_for
 from ..presenting import day_span
-from .consequences import PairShown, match_path, pairs_shown
-from .graph import population_graph
+from .consequences import PairShown, pairs_shown
 
 MATCHES_SHOWN = 200
 HISTORY_SHOWN = 60
@@ -215,73 +211,3 @@ def successors_of(individual: Individual) -> list[Individual]:
         seen.add(current.pk)
         current = Individual.objects.select_related("population", "merged_into").get(pk=current.merged_into.pk)
     return [] if current.retired else [current]
-
-
-@dataclass
-class Conflict:
-    """A component in which people both joined and forbade. `path` are the matches that join each forbidden pair."""
-
-    population: Population
-    photos: list[Detection]
-    hidden: int
-    forbidden: list[PairShown]
-    path: list[PairShown]
-
-
-def conflicts_read(*, user: User) -> list[Conflict]:
-    """The contradictions in the populations in which the account decides. Queries per population, not per conflict."""
-    deciding = surveys_for(user, Action.DECIDE)
-    conflicts = []
-    for population in populations_for(user).filter(surveys__in=deciding).distinct().order_by("name"):
-        conflicts += _conflicts_of(user, population)
-    return conflicts
-
-
-def _conflicts_of(user: User, population: Population) -> list[Conflict]:
-    graph = population_graph(population)
-    joined = {pk for pair in graph.matches for pk in pair}
-    components = {root: group for group in graph.components(joined) for root in [graph.root(min(group))]}
-    forbidden: dict[int, set[tuple[int, int]]] = defaultdict(set)
-    for pair in graph.contradictions():
-        forbidden[graph.root(pair[0])].add(pair)
-    for pair in _on_one_photo(graph, joined):
-        forbidden[graph.root(pair[0])].add(pair)
-    if not forbidden:
-        return []
-    members = {pk for root in forbidden for pk in components[root]}
-    rows = detections_for(user).filter(pk__in=members).select_related("image__station", "image__survey")
-    visible = {row.pk: row for row in rows.order_by("image__captured_at", "pk")}
-    paths = {root: _paths(graph, components[root], pairs) for root, pairs in forbidden.items()}
-    wanted = sorted({pair for pairs in (*forbidden.values(), *paths.values()) for pair in pairs})
-    shown = dict(zip(wanted, pairs_shown(user=user, pairs=wanted), strict=True))
-    return [
-        Conflict(
-            population=population,
-            photos=[row for pk, row in visible.items() if pk in components[root]],
-            hidden=len(components[root] - visible.keys()),
-            forbidden=[shown[pair] for pair in sorted(pairs)],
-            path=[shown[pair] for pair in paths[root]],
-        )
-        for root, pairs in sorted(forbidden.items())
-        if components[root] & visible.keys()
-    ]
-
-
-def _paths(graph: SignedGraph, members: frozenset[int], pairs: set[tuple[int, int]]) -> list[tuple[int, int]]:
-    inside = [pair for pair in graph.matches if pair[0] in members]
-    return sorted({edge for a, b in pairs for edge in match_path(inside, a, b)})
-
-
-def _on_one_photo(graph: SignedGraph, joined: set[int]) -> list[tuple[int, int]]:
-    """Pairs of one component that lie on one photo."""
-    by_image: dict[int, list[int]] = defaultdict(list)
-    rows = Detection.objects.filter(pk__in=joined, category=Category.ANIMAL).values_list("pk", "image_id")
-    for pk, image_id in rows.order_by("pk"):
-        by_image[image_id].append(pk)
-    return [
-        (a, b)
-        for boxes in by_image.values()
-        for index, a in enumerate(boxes)
-        for b in boxes[index + 1 :]
-        if graph.root(a) == graph.root(b)
-    ]

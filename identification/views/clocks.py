@@ -50,9 +50,6 @@ def clock_set(request: HttpRequest, survey_id: int) -> HttpResponse:
         messages.error(request, str(refused))
         return back
     where = f"{station.code} {said['camera']}".strip()
-    photos = f"{moved} {'photo' if moved == 1 else 'photos'}"
-    messages.success(
-        request,
-        f"Offset of {where}: {offset_words(said['offset_seconds'])}. The times of {photos} moved; events and groups follow.",
-    )
+    offset, photos = offset_words(said["offset_seconds"]), f"{moved} {'photo' if moved == 1 else 'photos'}"
+    messages.success(request, f"Offset of {where}: {offset}. The times of {photos} moved; events and groups follow.")
     return back

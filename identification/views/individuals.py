@@ -15,9 +15,9 @@ from .. import permissions
 from ..errors import SpotIDError
 from ..models import Decision, Individual
 from ..permissions import Action
+from ..selectors.conflicts import contradictions_read
 from ..selectors.consequences import undo_outcome, undo_preview
 from ..selectors.individuals import (
-    conflicts_read,
     individual_cards,
     individual_page,
     individuals_listed,
@@ -112,7 +112,9 @@ def conflict_list(request: HttpRequest) -> HttpResponse:
     user = account(request)
     if not permissions.surveys_for(user, Action.DECIDE).exists() and not permissions.is_administrator(user):
         raise PermissionDenied("Contradictions are for those who decide.")
-    return render(request, "identification/conflict_list.html", {"conflicts": conflicts_read(user=user)})
+    found = contradictions_read(user=user)
+    context = {"conflicts": found.conflicts, "jumps": found.jumps}
+    return render(request, "identification/conflict_list.html", context)
 
 
 def decision_undo_view(request: HttpRequest, decision_id: int) -> HttpResponse:
