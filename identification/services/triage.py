@@ -24,6 +24,7 @@ from ..models import (
     LocalFeatureSet,
     Survey,
     Triage,
+    TriageRun,
     User,
 )
 from ..selectors.triage import TRIAGED, UNDONE, below_threshold, in_confirmed_matches, triage_version
@@ -91,7 +92,7 @@ def triage_below(
     Those in confirmed matches are left alone. Raises SpotIDError when scores are no longer of that version, or not
     exactly `expected` boxes are concerned: then somebody or something changed what was looked at.
     """
-    Survey.objects.select_for_update().get(pk=survey.pk)
+    _hold([survey])
     if triage_version(survey) != version:
         raise SpotIDError("The scores were computed anew in the meantime. Look at them again. Nothing was changed.")
     rows = list(below_threshold(survey, threshold))
@@ -111,7 +112,7 @@ def triage_undo(*, acting_user: User | None, entry: AuditEntry) -> Triaged:
     """
     if entry.action != TRIAGED:
         raise UndoRefused("That was no triage of species.")
-    Survey.objects.select_for_update().filter(pk=entry.survey_id).first()
+    _hold(Survey.objects.filter(pk=entry.survey_id))
     if AuditEntry.objects.filter(action=UNDONE, survey=entry.survey_id, after__undoes=entry.pk).exists():
         raise UndoRefused("This has been taken back already.")
     before = {int(pk): (state[0], state[1]) for pk, state in entry.before["boxes"].items()}
@@ -123,12 +124,20 @@ def triage_undo(*, acting_user: User | None, entry: AuditEntry) -> Triaged:
 
 
 def _locked(ids: Collection[int]) -> list[Detection]:
-    """The boxes, held together with the graphs of their populations, so that no match is confirmed meanwhile."""
-    populations = Detection.objects.filter(pk__in=ids).values_list("image__survey__population", flat=True)
-    for population in sorted(set(populations.order_by())):
-        population_lock(population)
+    _hold(Survey.objects.filter(images__detections__in=ids).distinct())
     rows = Detection.objects.select_for_update(of=("self",)).filter(pk__in=ids).select_related("image__survey")
     return list(rows.order_by("pk"))
+
+
+def _hold(surveys: Iterable[Survey]) -> None:
+    """Hold the graphs of the populations, so that no match is confirmed meanwhile, then the scores; boxes come last.
+
+    Who stores scores takes them in the same order.
+    """
+    held = sorted(surveys, key=lambda survey: (survey.population_id, survey.pk))
+    for population in dict.fromkeys(survey.population_id for survey in held):
+        population_lock(population)
+    list(TriageRun.objects.select_for_update().filter(survey__in=[survey.pk for survey in held]).order_by("survey"))
 
 
 def _write(
@@ -161,14 +170,14 @@ def _write(
         )
         gone = [row for row in own if row.triage == Triage.OTHER != before[row.pk][0]]
         back = [row for row in own if row.triage != Triage.OTHER == before[row.pk][0]]
-        _take_out(survey, gone)
         _take_in(survey, back)
+        _take_out(gone)
         proposals_follow(detections=[*gone, *back])
         triage_request(survey=survey)
     return tuple(entries)
 
 
-def _take_out(survey: Survey, gone: list[Detection]) -> None:
+def _take_out(gone: list[Detection]) -> None:
     """Drop the pairs with what takes no part any more. An anchor that lost a candidate has room for another."""
     ids = [row.pk for row in gone]
     lost = Candidate.objects.filter(detection__in=ids).exclude(anchor__in=ids)
@@ -182,6 +191,7 @@ def _take_in(survey: Survey, back: list[Detection]) -> None:
     """Match again what takes part again; what was not encoded meanwhile is caught up on."""
     if not back:
         return
+    # Before rows of surveys are written: a switch of models takes them in this order.
     models_hold()
     model = active_model()
     rows = Detection.objects.filter(pk__in=[row.pk for row in back])

@@ -224,6 +224,7 @@ class _Scoring:
         if learned is not None:
             report["auroc"] = round(learned.auroc, 3)
         with transaction.atomic():
+            TriageRun.objects.select_for_update().get(survey=self.survey)
             with connection.cursor() as cursor:
                 for part in _parts(list(zip(ids, scores, orders, strict=True)), 5000):
                     cursor.execute(_STORE, [list(column) for column in zip(*part, strict=True)])
