@@ -17,6 +17,7 @@ from identification.models import (
     Survey,
     Verdict,
 )
+from identification.services.proposals import proposals_refresh
 from tests.identification import factories as make
 from tests.identification.factories import client_of, match
 
@@ -58,7 +59,11 @@ def _addresses() -> tuple[Survey, list[str]]:
     assert decision is not None
     make.make_ingest_report(survey, skipped=2)
     make.make_image(survey, state="failed", reason="It ends early.")
+    for camera in ("A", "B"):
+        make.make_sighting(survey, camera=camera, captured_at=make.START)
+    proposals_refresh(survey=survey)
     names = [
+        "survey-links",
         "survey-detail",
         "survey-skipped",
         "survey-stations",
@@ -71,6 +76,7 @@ def _addresses() -> tuple[Survey, list[str]]:
     addresses = [reverse(name, args=[survey.pk]) for name in names]
     addresses += [reverse(name) for name in ("survey-list", "individual-list", "conflict-list", "password_change")]
     addresses.append(reverse("review", args=[survey.pk]) + "?mode=photo")
+    addresses.append(reverse("survey-stations", args=[survey.pk]) + "?compare=1")
     addresses.append(reverse("photo-detail", args=[animals[0][0].image_id]))
     addresses += [reverse("individual-detail", args=[item.pk]) for item in Individual.objects.filter(retired=False)]
     addresses.append(reverse("decision-undo", args=[decision.pk]))
