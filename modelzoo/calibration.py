@@ -30,7 +30,9 @@ class Evidence:
 
     embedding: SHA-256 of the weights that made the vectors, "" where the similarity must not count. weight:
     ``Verification.weight``, the sum over inliers of how distinctive they are; None takes what is usual for that many
-    inliers.
+    inliers. residual: root mean square distance of the inliers from where the geometry puts them, as a share of what is
+    tolerated. spread: :func:`spread_of`. sharpness: of the less sharp crop. flanks_known: whether both sides are known,
+    and so are one. None of these counts in a score; they count in the probability (``standing``).
     """
 
     inliers: int
@@ -40,6 +42,10 @@ class Evidence:
     similarity: float | None = None
     embedding: str = ""
     weight: float | None = None
+    residual: float | None = None
+    spread: float | None = None
+    sharpness: float | None = None
+    flanks_known: bool = False
 
     def __post_init__(self) -> None:
         if min(self.inliers, self.matches, self.keypoints_a, self.keypoints_b) < 0 or self.inliers > self.matches:
@@ -154,6 +160,32 @@ def fit(evidence: Sequence[Evidence], same: Sequence[bool], start: Calibration, 
         changes["embedding"] = embeddings.pop()
     rounded: dict[str, Any] = {name: round(v, 4) if isinstance(v, float) else v for name, v in changes.items()}
     return replace(start, **rounded, version=version)
+
+
+def spread_of(a: "np.ndarray[Any, Any]", b: "np.ndarray[Any, Any]", pairs: "np.ndarray[Any, Any]") -> float:
+    """How widely the matched keypoints lie over both coats: 0 (on a line or few) to 1 (as widely as all keypoints).
+
+    a, b: n×4 and m×4 keypoints (x, y first); pairs: k×2 indices into them. The fourth root of the determinants of the
+    covariance of matched places over that of all places, the product of both coats.
+    """
+    if len(pairs) < 3:
+        return 0.0
+    found = 1.0
+    for points, column in ((a, 0), (b, 1)):
+        places = np.asarray(points[:, :2], np.float64)
+        whole = float(np.linalg.det(np.cov(places.T)))
+        some = float(np.linalg.det(np.cov(places[pairs[:, column]].T)))
+        found *= max(some, 0.0) / whole if whole > 0 else 0.0
+    return float(min(found**0.25, 1.0))
+
+
+def spotid_confidence(cosine: float) -> float:
+    """What the original SpotID says of a pair, 0…1: exp(−2·max(d − 0.45, 0)), d the distance of two unit vectors.
+
+    No probability: two vectors at a right angle get 0.15, and the original's unrelated coats at d = 1 get 0.33.
+    """
+    distance = math.sqrt(max(2.0 - 2.0 * min(max(cosine, -1.0), 1.0), 0.0))
+    return math.exp(-2.0 * max(distance - 0.45, 0.0))
 
 
 def _enough(same: Sequence[bool] | Sequence[float]) -> bool:

@@ -16,3 +16,12 @@ COEFFICIENTS: dict[str, float | str] = {
     "usual_weight": 0.3003,
     "version": "synthetic-rootsift-1-61b7f3f7",
 }
+
+PAIR_MODEL: dict[str, object] = {
+    "intercept": -0.46,
+    "slopes": {"score": 0.777},
+    "level_cap": 0.0,
+    "share": 0.255,
+    "scores": "synthetic-rootsift-1-61b7f3f7",
+    "version": "synthetic-rootsift-1-61b7f3f7-pairs",
+}

@@ -6,6 +6,7 @@ import logging
 import time
 from collections import defaultdict
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -15,14 +16,16 @@ from django.db.models.functions import Now
 
 from ..inference import engines
 from ..inference.comparison import CoatSet, Framed, PairScore, calibration_of
+from ..inference.probabilities import pair_model, probabilities, stored_evidence
 from ..matching.candidates import Scored, Side, compatible, keep
-from ..models import Candidate, Detection, Embedding, LocalFeatureSet, Population, Survey
+from ..models import Candidate, Detection, Embedding, Flank, LocalFeatureSet, Population, Survey
+from ..selectors.calibration import active_calibration
 from ..selectors.graph import population_graph
 from .activation import active_model
+from .flanks import flanks_estimate
 from .matching import MatchingClaim, matching_claim, matching_fail, matching_fence, matching_renew
 from .proposals import proposals_refresh
 from .work import LeaseLost
-from .flanks import flanks_estimate
 
 logger = logging.getLogger(__name__)
 Progress = Callable[[int, int, str], None]
@@ -31,6 +34,7 @@ Progress = Callable[[int, int, str], None]
 VERIFY_ALL = 250
 SHORTLIST = 60
 _RENEW_SECONDS = 5.0
+_SIDES = (Flank.LEFT, Flank.RIGHT)
 
 
 def survey_match(*, survey_id: int, progress: Progress | None = None) -> bool:
@@ -44,15 +48,28 @@ def survey_match(*, survey_id: int, progress: Progress | None = None) -> bool:
     try:
         proposals_refresh(survey=Survey.objects.get(pk=survey_id))
         _Run(claim, progress).match()
+        flanks_estimate(survey=Survey.objects.get(pk=survey_id))
+        _calibrate(survey_id)
     except LeaseLost:
         logger.info("survey %s changed while it was matched", survey_id)
     except (OperationalError, InterfaceError):
         raise
-        flanks_estimate(survey=Survey.objects.get(pk=survey_id))
     except Exception as error:
         logger.exception("matching of survey %s failed", survey_id)
         matching_fail(claim=claim, reason=f"{type(error).__name__}: {error}")
     return True
+
+
+def _calibrate(survey_id: int) -> None:
+    """Fit to the population's decisions where it is time. A failure harms nothing: the candidates are stored."""
+    from .calibration import calibration_after_matching
+
+    try:
+        calibration_after_matching(population=Population.objects.get(surveys=survey_id))
+    except (OperationalError, InterfaceError):
+        raise
+    except Exception:
+        logger.exception("the calibration after matching survey %s failed", survey_id)
 
 
 def load_coats(
@@ -106,12 +123,23 @@ def _framed(detections: QuerySet[Detection]) -> list[Framed | None]:
     ]
 
 
+def _sharpness(detections: list[int]) -> dict[int, float]:
+    """Of the crops for which it was measured."""
+    rows = Detection.objects.filter(pk__in=detections).values_list("pk", "quality__sharpness")
+    return {pk: float(value) for pk, value in rows.iterator() if isinstance(value, int | float)}
+
+
 class _Run:
     def __init__(self, claim: MatchingClaim, progress: Progress | None) -> None:
         self.claim = claim
         self.survey = Survey.objects.select_related("population").get(pk=claim.survey_id)
         self.sides, self.coats = load_coats(self.survey.population)
         self.graph = population_graph(self.survey.population)
+        own = active_calibration(self.survey.population)
+        said = (own.features, own.coefficients) if own is not None else ("", None)
+        self.model = pair_model(*said, self.coats.calibration.version)
+        self.flank = {side.detection: side.flank for side in self.sides}
+        self.sharpness = _sharpness([side.detection for side in self.sides])
         self.progress = progress
         self.renewed = 0.0
 
@@ -141,10 +169,11 @@ class _Run:
             self.progress(done, total, "")
 
     def _store(self, scored: dict[int, list[tuple[Scored, PairScore]]]) -> None:
-        engine = f"{engines.local_version()}, {self.coats.calibration.version}"[:120]
+        engine = f"{engines.local_version()}, {self.coats.calibration.version}, {self.model.version}"[:120]
         rows = []
         for i, pairs in scored.items():
             by_detection = {item.detection: result for item, result in pairs}
+            evidence = self._evidence(i, pairs)
             for rank, item in enumerate(keep([item for item, _ in pairs]), 1):
                 result = by_detection[item.detection]
                 rows.append(
@@ -156,9 +185,13 @@ class _Run:
                         inliers=result.inliers,
                         score=result.score,
                         probability=result.probability,
+                        evidence=evidence[item.detection],
                         engine=engine,
                     )
                 )
+        said = probabilities(self.model, [row.evidence for row in rows], [row.rank for row in rows])
+        for row, probability in zip(rows, said, strict=True):
+            row.probability = row.probability if probability is None else probability
         with transaction.atomic():
             matching_fence(claim=self.claim)
             self._check_model()
@@ -171,6 +204,27 @@ class _Run:
                 matching_progress=1,
                 matching_error="",
             )
+
+    def _evidence(self, i: int, pairs: list[tuple[Scored, PairScore]]) -> dict[int, dict[str, Any]]:
+        """What probabilities are computed from, of all that were compared with the i-th, by detection."""
+        found = stored_evidence(
+            [self._known(i, item.detection, result) for item, result in pairs],
+            [item.score for item, _ in pairs],
+            [item.group for item, _ in pairs],
+            self.graph.root(self.sides[i].detection),
+        )
+        return {item.detection: said for (item, _), said in zip(pairs, found, strict=True)}
+
+    def _known(self, i: int, other: int, result: PairScore) -> Any:
+        """The evidence of a pair with what is known of both photos beside their coats."""
+        anchor = self.sides[i]
+        sharpness = [self.sharpness.get(detection) for detection in (anchor.detection, other)]
+        assert result.evidence is not None
+        return replace(
+            result.evidence,
+            sharpness=None if None in sharpness else min(value for value in sharpness if value is not None),
+            flanks_known=anchor.flank in _SIDES and self.flank[other] in _SIDES,
+        )
 
     def _check_model(self) -> None:
         """Raise LeaseLost when another model serves than the one whose vectors were compared.

@@ -99,7 +99,7 @@ def test_the_similarity_counts_under_the_model_that_it_was_fitted_for_and_not_af
     assert before[0] == before[1] == pytest.approx(DEFAULT.intercept) and DEFAULT.version in before[2]
     serve(retrained)
     alike, apart, engine = scores(survey)
-    assert (alike, apart) == (pytest.approx(-5.0 + 10.0), pytest.approx(-5.0 - 10.0)) and engine.endswith("own-bbbbbb")
+    assert (alike, apart) == (pytest.approx(-5.0 + 10.0), pytest.approx(-5.0 - 10.0)) and "own-bbbbbb" in engine
     serve(tiny_model)
     assert scores(survey) == before
 
@@ -107,7 +107,7 @@ def test_the_similarity_counts_under_the_model_that_it_was_fitted_for_and_not_af
 def test_a_calibration_of_other_weights_does_not_count(survey, tiny_model, settings) -> None:
     serve(another(tiny_model, settings, {"calibration": own("c" * 64)}))
     alike, apart, engine = scores(survey)
-    assert alike == apart and engine.endswith(DEFAULT.version)
+    assert alike == apart and DEFAULT.version in engine
 
 
 def test_vectors_of_an_untrained_network_do_not_count_whatever_its_evaluation_says(survey, tiny_model) -> None:
