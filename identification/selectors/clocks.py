@@ -76,7 +76,7 @@ class Comparison:
         if found.agrees:
             return f"the clocks agree: {many}"
         behind = self.second if found.offset_seconds > 0 else self.first
-        text = f"{behind} is {span_words(timedelta(seconds=abs(found.offset_seconds)))} behind: {many}"
+        text = f"{behind} is {_span(found.offset_seconds)} behind: {many}"
         if found.drift:
             text += (
                 f". The clocks drift apart by {abs(found.drift):.1f} s a day; the offset is that of the middle, and at "
@@ -98,7 +98,15 @@ def offset_words(seconds: int) -> str:
     """An offset with its sign, in its largest units."""
     if not seconds:
         return "none"
-    return f"{'+' if seconds > 0 else '−'}{span_words(timedelta(seconds=abs(seconds)))}"
+    return f"{'+' if seconds > 0 else '−'}{_span(seconds)}"
+
+
+def _span(seconds: int) -> str:
+    """Without its sign, in the largest sensible units to the nearest, and in seconds where these say more."""
+    seconds = abs(seconds)
+    nearest = round(seconds / 60) * 60 if seconds >= 600 else seconds
+    words = span_words(timedelta(seconds=nearest))
+    return f"{words} ({seconds} s)" if seconds >= 60 else words
 
 
 def station_clocks(survey: Survey, *, compare: bool = False) -> list[StationClocks]:

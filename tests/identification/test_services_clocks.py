@@ -157,7 +157,7 @@ def test_the_page_shows_cameras_and_compares_them_for_curators() -> None:
     seen = client_of(survey, Role.REVIEWER).get(address + "?compare=1")
     assert seen.context["clocks"][0].comparisons == [] and b"offset_seconds" not in seen.content
     text = client_of(survey).get(address + "?compare=1").content.decode()
-    assert "B is 1 hour behind: 8 of 8 and 8 visits say so" in text
+    assert "B is 1 hour (3598 s) behind: 8 of 8 and 8 visits say so" in text
     assert "A is wrong: set it to" in text and "Nothing tells which of the two is wrong" in text
 
 
@@ -200,4 +200,4 @@ def test_a_form_that_says_nothing_sensible_changes_nothing() -> None:
 
 
 def test_offsets_in_words() -> None:
-    assert [offset_words(s) for s in (0, 45, -3660)] == ["none", "+45 seconds", "−1 h 1 min"]
+    assert [offset_words(s) for s in (0, 45, -3660)] == ["none", "+45 seconds", "−1 h 1 min (3660 s)"]
