@@ -118,8 +118,8 @@ class Queue:
         if verdict == "match" and left != right:
             for link in self._join(left, right):
                 self._weigh(link)
-        elif (link := self._links[left].get(right)) is not None:
-            self._weigh(link)
+        elif (asked := self._links[left].get(right)) is not None:
+            self._weigh(asked)
         if len(self._heap) > 2 * self._open + 1000:
             self._rebuild()
 
