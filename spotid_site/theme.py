@@ -37,6 +37,7 @@ NAVIGATION: list[dict[str, Any]] = [
             _link("Stations", "identification_station_changelist", "location_on"),
             _link("Images", "identification_image_changelist", "photo_library"),
             _link("Encounter events", "identification_encounterevent_changelist", "schedule"),
+            _link("Clocks", "identification_cameraclock_changelist", "more_time"),
             _link("Populations", "identification_population_changelist", "forest"),
         ],
     },
@@ -45,6 +46,7 @@ NAVIGATION: list[dict[str, Any]] = [
         "items": [
             _link("Detections", "identification_detection_changelist", "select_all"),
             _link("Candidates", "identification_candidate_changelist", "compare", "may_decide"),
+            _link("Groups of one visit", "identification_linkproposal_changelist", "burst_mode", "may_decide"),
             _link("Match edges", "identification_matchedge_changelist", "join_inner", "may_decide"),
             _link("Individuals", "identification_individual_changelist", "pets"),
             _link("Decisions", "identification_decision_changelist", "rule", "may_decide"),

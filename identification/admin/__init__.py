@@ -5,6 +5,7 @@ from . import (  # noqa: F401
     detections,
     engines,
     individuals,
+    links,
     models,
     pairs,
     photos,

@@ -53,6 +53,10 @@ def fill(times: int) -> None:
         StationBackgroundRecord.objects.create(survey=survey, key="ST01 A", frames=3, available=3, file="x")
         models.ReviewPosition.objects.create(user=user, survey=survey, anchor=animals[0][0])
         models.TrainingRun.objects.create(population=survey.population, state="done")
+        began = animals[0][0].image.captured_at
+        group = models.LinkProposal.objects.create(survey=survey, kind="same_event", started_at=began, seconds=2)
+        group.detections.set(animals[0])
+        models.CameraClock.objects.create(station=survey.stations.first(), camera="A", offset_seconds=60)
         models.ModelActivation.objects.create(model=model, state="done")
         models.EncodingFailure.objects.create(detection=animals[1][0], model=model, reason="It is black.")
         for detection in animals[0]:
