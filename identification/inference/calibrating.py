@@ -58,3 +58,29 @@ def fitted(labels: Labels, scores: str, population: int) -> Fitted:
     )
     report = {"shipped": before.to_dict(), "fitted": after.to_dict()}
     return Fitted(model.to_dict(), version, kept, report, sentence)
+
+
+def compared(labels: Labels, scores: str) -> dict[str, dict[str, Any]]:
+    """Reliability on the labelled candidates: shipped, fitted (individuals held out), and what the original would say."""
+    from modelzoo.calibration import spotid_confidence
+    from modelzoo.reliability import ReliabilityPair, cross_validated, reliability
+    from modelzoo.standing import PairModel, Standing, adaptation
+
+    if not labels.pairs:
+        return {}
+    start = PairModel.default()
+    pairs = [
+        ReliabilityPair(Standing.from_dict(pair.evidence), pair.same, str(pair.query), str(pair.candidate))
+        for pair in labels.pairs
+    ]
+    same = [pair.same for pair in pairs]
+    shift = adaptation(start, [pair.standing for pair in pairs])
+    found = {"shipped": reliability([start.probability(p.standing, shift=shift) for p in pairs], same).to_dict()}
+    held_out = cross_validated(pairs, start, scores) if labels.enough else None
+    if held_out is not None:
+        found["fitted"] = reliability(held_out, same).to_dict()
+    with_vectors = [pair for pair in pairs if pair.standing.evidence.similarity is not None]
+    if with_vectors:
+        said = [spotid_confidence(pair.standing.evidence.similarity or 0.0) for pair in with_vectors]
+        found["spotid"] = reliability(said, [pair.same for pair in with_vectors]).to_dict()
+    return found

@@ -16,7 +16,7 @@ from django.db import transaction
 from .. import permissions
 from ..errors import SpotIDError
 from ..inference import engines
-from ..inference.calibrating import Fitted, fitted
+from ..inference.calibrating import Fitted, compared, fitted
 from ..inference.probabilities import pair_model, probabilities, scoring_version
 from ..models import Candidate, PairCalibration, Population, Survey, User
 from ..selectors.calibration import (
@@ -110,6 +110,11 @@ def calibration_rollback(*, population: Population, acting_user: User | None) ->
             after={"active": earlier.version if earlier else "", "population": population.name},
         )
     return earlier
+
+
+def calibration_compare(*, population: Population) -> dict[str, dict[str, Any]]:
+    """Reliability of the shipped, the fitted and the original's (`spotid`) on decided candidates; changes nothing."""
+    return compared(labelled_candidates(population), scoring_version(active_model()))
 
 
 def calibration_after_matching(*, population: Population) -> CalibrationOutcome | None:
