@@ -23,11 +23,14 @@ from identification.models import (
 )
 from identification.selectors.models import encodable
 from identification.selectors.triage import below_threshold, counts_below, done_lately, unmatched
+from identification.services import stages
 from identification.services.annotation import detection_annotate
 from identification.services.catalogue import population_update
 from identification.services.individuals import individual_declare
+from identification.services.queue import work_requeue
 from identification.services.triage import detections_triage, triage_below, triage_undo
 from identification.services.triage_names import triage_names_apply
+from identification.services.work import work_claim
 from tests.identification import factories as make
 
 pytestmark = pytest.mark.django_db
@@ -152,6 +155,23 @@ def test_restoring_catches_up_on_what_was_not_encoded(world: World, tiny_model) 
     assert Work.objects.get(pk=whole.image_id).state == "done"
     assert Work.objects.get(pk=bare.image_id).state == "pending"
     assert Survey.objects.get(pk=survey.pk).matching_state == "stale"
+
+
+def test_a_box_put_aside_is_not_encoded_again_and_keeps_what_it_has(world: World, tiny_model) -> None:
+    _, animals = world
+    aside, taking_part = animals[0][:2]
+    for box in (aside, taking_part):
+        LocalFeatureSet.objects.create(detection=box, version="old", count=1, data=b"a")
+    _put_aside(aside)
+    for box in (aside, taking_part):
+        work_requeue(images=[box.image])
+        claim = work_claim(image_id=box.image_id)
+        assert claim is not None
+        context = stages.PhotoContext(box.image, [Detection.objects.get(pk=box.pk)])
+        stages.embed(claim, context)
+        stages.features(claim, context)
+    assert not aside.embeddings.exists() and aside.local_features.get().version == "old"
+    assert taking_part.embeddings.exists() and taking_part.local_features.get().version != "old"
 
 
 def _score(animals: list[list[Detection]], *scores: float) -> None:
