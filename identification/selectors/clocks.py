@@ -135,9 +135,10 @@ def station_clocks(survey: Survey, *, compare: bool = False) -> list[StationCloc
 
 def _compare(survey: Survey, stations: dict[int, StationClocks]) -> None:
     times: dict[int, dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
-    rows = Image.objects.filter(survey=survey, station__isnull=False, captured_at__isnull=False)
+    rows = Image.objects.filter(survey=survey, station__isnull=False)
     for station, camera, at in rows.values_list("station_id", "camera", "captured_at").iterator():
-        times[station][camera].append(at.timestamp())
+        if at is not None:
+            times[station][camera].append(at.timestamp())
     for pk, place in stations.items():
         others = [t for other, cameras in times.items() if other != pk for many in cameras.values() for t in many]
         elsewhere = np.asarray(others)

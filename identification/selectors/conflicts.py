@@ -164,9 +164,7 @@ def _journeys(user: User, population: Population, graph: SignedGraph, joined: se
     rows = Detection.objects.filter(
         pk__in=joined,
         image__survey__in=surveys_for(user, Action.CURATE),
-        image__captured_at__isnull=False,
-        image__station__latitude__isnull=False,
-        image__station__longitude__isnull=False,
+        image__station__isnull=False,
     ).values_list(
         "pk",
         "image__station_id",
@@ -178,6 +176,8 @@ def _journeys(user: User, population: Population, graph: SignedGraph, joined: se
     )
     animals: dict[int, list[Sighting]] = defaultdict(list)
     for pk, station, camera, at, latitude, longitude, flags in rows:
+        if at is None or latitude is None or longitude is None:
+            continue
         if CLOCK_SUSPECT not in flags or (station, camera) in said:
             animals[graph.root(pk)].append(Sighting(pk, station, at, latitude, longitude))
     return [

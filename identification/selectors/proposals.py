@@ -55,11 +55,7 @@ class ProposalCard:
 def proposal_shots(proposals: Collection[LinkProposal]) -> dict[int, list[Shot]]:
     """The photos of each proposal as they are now, in time order."""
     rows = (
-        LinkProposal.detections.through.objects.filter(
-            linkproposal__in=proposals,
-            detection__image__captured_at__isnull=False,
-            detection__image__station__isnull=False,
-        )
+        LinkProposal.detections.through.objects.filter(linkproposal__in=proposals)
         .order_by("detection__image__captured_at", "detection__image__camera", "detection__image_id")
         .values_list(
             "linkproposal_id",
@@ -73,7 +69,8 @@ def proposal_shots(proposals: Collection[LinkProposal]) -> dict[int, list[Shot]]
     )
     found: dict[int, list[Shot]] = {proposal.pk: [] for proposal in proposals}
     for proposal, detection, flank, image, station, camera, at in rows:
-        found[proposal].append(Shot(image, station, camera, at, 1, detection, flank))
+        if station is not None and at is not None:
+            found[proposal].append(Shot(image, station, camera, at, 1, detection, flank))
     return found
 
 
@@ -97,7 +94,7 @@ def proposal_cards(*, user: User, survey: Survey, ids: Iterable[int]) -> list[Pr
     wanted = list(ids)
     proposals = LinkProposal.objects.in_bulk(wanted)
     shots = proposal_shots(list(proposals.values()))
-    detections = {shot.detection for rows in shots.values() for shot in rows}
+    detections = {shot.detection for rows in shots.values() for shot in rows if shot.detection is not None}
     visible = {
         row.pk: row
         for row in detections_for(user)

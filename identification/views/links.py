@@ -31,10 +31,10 @@ def link_list(request: HttpRequest, survey_id: int) -> HttpResponse:
     survey = survey_of(request, survey_id, Action.DECIDE)
     user = account(request)
     page = Paginator(proposals_open(survey), GROUPS_PER_PAGE).get_page(request.GET.get("page"))
-    context = {"survey": survey, "page": page}
+    answered = proposals_answered(user=user, survey=survey)
+    context = {"survey": survey, "page": page, "answered": answered}
     context["cards"] = proposal_cards(user=user, survey=survey, ids=page.object_list)
-    context["answered"] = proposals_answered(user=user, survey=survey)
-    context["own"] = any(card.proposal.decided_by_id == user.pk for card in context["answered"])
+    context["own"] = any(card.proposal.decided_by_id == user.pk for card in answered)
     return render(request, "identification/link_list.html", context)
 
 

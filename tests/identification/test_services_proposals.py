@@ -195,7 +195,7 @@ def test_what_follows_already_is_not_written_again(survey, reviewer) -> None:
     proposals_refresh(survey=survey)
     assert len(proposals_open(survey)) == 1
     decisions = proposal_confirm(acting_user=reviewer, proposal=LinkProposal.objects.get())
-    assert [(d.edge.a_id, d.edge.b_id) for d in decisions] == [(b1.pk, b2.pk)]
+    assert [(d.edge.a_id, d.edge.b_id) for d in decisions] == [(a2.pk, b1.pk)]
 
 
 def test_a_group_that_is_joined_already_asks_nothing(survey) -> None:
