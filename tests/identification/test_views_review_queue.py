@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 from django.test import Client
 from django.urls import reverse
@@ -12,6 +14,7 @@ from identification.models import (
     Decision,
     Detection,
     Flank,
+    Image,
     Individual,
     MatchEdge,
     ReviewPosition,
@@ -330,3 +333,60 @@ def test_the_page_asks_the_database_as_often_for_many_photos_as_for_few(django_a
         assert page(client, survey).status_code == 200
     with django_assert_max_num_queries(24):
         assert client.get(reverse("review-certain", args=[survey.pk])).status_code == 200
+
+
+def test_a_survey_of_thousands_of_photos_is_answered_at_once(django_assert_max_num_queries) -> None:
+    """1 500 photos with 20 candidates each: after the first page, a page costs a moment of this process's own time."""
+    survey, photos = _many(1500, candidates=20)
+    client = client_of(survey, Role.REVIEWER)
+    began = time.process_time()
+    response = page(client, survey)
+    first = time.process_time() - began
+    began = time.process_time()
+    with django_assert_max_num_queries(60):  # the answer, and the page that follows
+        following = say(client, survey, response, "match")
+    after = time.process_time() - began
+    assert set(pair_of(following)) != set(pair_of(response))
+    assert len(photos) == 1500
+    assert first < 20 and after < 2, (first, after)
+
+
+def _many(number: int, *, candidates: int) -> tuple[Survey, list[Detection]]:
+    """Photos without files; every one's candidates are spread over the survey with probabilities that fall."""
+    survey = make.make_survey(matching_state="done")
+    images = Image.objects.bulk_create(
+        Image(
+            survey=survey,
+            relative_path=f"{index:05d}.jpg",
+            source_path=f"/nowhere/{index:05d}.jpg",
+            sha256=f"{index:064d}",
+            size_bytes=1,
+            mtime_ns=1,
+            width=640,
+            height=400,
+            format="jpg",
+            detector="test detector",
+        )
+        for index in range(number)
+    )
+    photos = Detection.objects.bulk_create(
+        Detection(image=image, x1=1, y1=1, x2=9, y2=9, engine="test detector", crop="none.jpg") for image in images
+    )
+    Candidate.objects.bulk_create(
+        (
+            Candidate(
+                anchor=photo,
+                detection=photos[(index * 7 + rank * rank * 13 + rank) % number],
+                rank=rank,
+                score=1 / rank,
+                probability=0.9 / rank,
+                engine="test matcher",
+            )
+            for index, photo in enumerate(photos)
+            for rank in range(1, candidates + 1)
+            if (index * 7 + rank * rank * 13 + rank) % number != index
+        ),
+        batch_size=2000,
+        ignore_conflicts=True,
+    )
+    return survey, photos
