@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from ..inference import engines, photos
 from ..inference.coats import CoatPixels, EncodingError, load_coat
 from ..inference.headings import heading_left
+from ..matching.flanks import Sighting, estimates
 from ..models import (
     AuditEntry,
     Category,
@@ -178,8 +179,8 @@ def isolate(claim: Claim, context: PhotoContext) -> None:
         for kind, name in names.items():
             photos.save(media_path(name), getattr(coat, kind))
         values = {**names, "segmenter": coat.segmenter, "quality": coat.quality}
-        left = heading_left(coat.quality)
-        values |= {"left_probability": left, "flank_evidence": "" if left is None else "model"}
+        estimate = estimates([Sighting(detection.pk, model=heading_left(coat.quality))], [])[detection.pk]
+        values |= {"left_probability": estimate.left, "flank_evidence": estimate.evidence}
         with transaction.atomic():
             work_fence(claim=claim)
             Detection.objects.filter(pk=detection.pk).update(**values)

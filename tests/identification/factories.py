@@ -137,13 +137,10 @@ def make_image(
 def make_detection(
     image: Image, *, coat: int = 0, box: tuple[float, float, float, float] = BOX, files: bool = True, **values: Any
 ) -> Detection:
-    """A box on a photo, with a crop that shows the spots of animal `coat`. A flank that nobody said is estimated."""
+    """A box on a photo, with a crop that shows the spots of animal `coat`. A person has said its flank."""
     x1, y1, x2, y2 = box
     defaults: dict[str, Any] = {"confidence": 0.9, "engine": "test detector", "flank": Flank.RIGHT}
-    left = {Flank.LEFT: 0.999, Flank.RIGHT: 0.001}.get(values.get("flank", Flank.RIGHT))
-    if left is not None and not values.get("flank_by_person") and "quality" not in values:
-        defaults |= {"left_probability": left, "flank_evidence": "model"}
-        defaults["quality"] = {"heading": {"model": "test", "left": left}}
+    defaults["flank_by_person"] = values.get("flank", Flank.RIGHT) != Flank.UNKNOWN
     detection = Detection.objects.create(image=image, x1=x1, y1=y1, x2=x2, y2=y2, **{**defaults, **values})
     if files:
         for kind, name, data in crop_files(coat, detection.pk):

@@ -14,8 +14,7 @@ from identification.matching.flanks import (
     CONFIRMED,
     HARDLY_DOUBTED,
     HARDLY_DOUBTED_PROBABILITY,
-    MODEL_CERTAIN,
-    MODEL_DOUBT,
+    MODEL_AT_MOST,
     NOTHING,
     VERIFIED_INLIERS,
     WALKING,
@@ -48,21 +47,26 @@ def test_nothing_at_all_gives_nothing() -> None:
 
 
 def test_the_model_alone_is_passed_on() -> None:
-    found = estimates([Sighting(1, model=0.9)], [])[1]
-    assert found.left == pytest.approx(0.9) and found.evidence == "model" and found.flank == "unknown"
+    found = estimates([Sighting(1, model=0.7)], [])[1]
+    assert found.left == pytest.approx(0.7) and found.evidence == "model" and found.flank == "unknown"
 
 
 def test_a_model_that_cannot_tell_still_says_so() -> None:
     assert estimates([Sighting(1, model=0.5)], [])[1] == Estimate(pytest.approx(0.5), "model")
 
 
-def test_the_model_is_certain_by_itself_only_where_it_was_measured_to_be() -> None:
-    sure, short = MODEL_CERTAIN + 1e-6, MODEL_CERTAIN - 1e-6
-    assert estimates([Sighting(1, model=sure)], [])[1].flank == "left"
-    assert estimates([Sighting(1, model=1 - sure)], [])[1].flank == "right"
-    assert estimates([Sighting(1, model=short)], [])[1].flank == "unknown"
-    assert estimates([Sighting(1, model=short)], [])[1].left == pytest.approx(MODEL_DOUBT)
+@pytest.mark.parametrize("sure", [0.95, 0.9999, 1.0])
+def test_the_model_s_word_counts_no_more_than_it_was_measured_to_be_worth(sure: float) -> None:
+    left, right = estimates([Sighting(1, model=sure)], [])[1], estimates([Sighting(1, model=1 - sure)], [])[1]
+    assert left.left == pytest.approx(MODEL_AT_MOST) and right.left == pytest.approx(1 - MODEL_AT_MOST)
+    assert left.flank == right.flank == "unknown"
     assert model_log_odds(None) == 0
+
+
+def test_model_and_walking_together_name_no_flank() -> None:
+    found = estimates([Sighting(1, model=1.0, walking=odds(WALKING))], [])[1]
+    assert found.left == pytest.approx(1 / (1 + math.exp(-odds(MODEL_AT_MOST) - odds(WALKING))))
+    assert found.flank == "unknown" and found.evidence == "model, walking"
 
 
 class TestWalking:
@@ -103,9 +107,9 @@ class TestMatches:
     def test_a_match_that_nobody_confirmed_needs_more(self) -> None:
         link = [SameFlank(1, 2, HARDLY_DOUBTED)]
         assert estimates([Sighting(1, said="left"), Sighting(2)], link)[2].flank == "unknown"
-        both = estimates([Sighting(1, said="left"), Sighting(2, model=0.9)], link)[2]
+        both = estimates([Sighting(1, said="left"), Sighting(2, model=0.75)], link)[2]
         assert both.flank == "left" and both.evidence == "model, matches"
-        assert both.left == pytest.approx(1 / (1 + math.exp(-odds(HARDLY_DOUBTED) - odds(0.9))))
+        assert both.left == pytest.approx(1 / (1 + math.exp(-odds(HARDLY_DOUBTED) - odds(0.75))))
 
     def test_a_word_fades_from_match_to_match(self) -> None:
         chain = [SameFlank(1, 2, CONFIRMED), SameFlank(2, 3, CONFIRMED)]
