@@ -90,7 +90,8 @@ def completeness_words(
         return f"{found}; the goal of {wanted} is reached."
     if questions is None:
         return f"{found}; {wanted} is not expected from the candidates that are stored."
-    return f"{found}; about {_count(questions, 'question')} to reach {wanted}."
+    number = f"{questions} questions or more" if questions >= 2000 else f"about {_count(questions, 'question')}"
+    return f"{found}; {number} to reach {wanted}."
 
 
 def _span(low: float, high: float) -> str:

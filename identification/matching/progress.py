@@ -20,6 +20,8 @@ from .pooling import from_log_odds, log_odds
 # Fewer answers than this, or an interval wider than that, and nothing is said.
 FEWEST_ANSWERS = 20
 WIDEST = 0.3
+# Questions to the goal are counted up to here: the walk over the queue costs time, and more says no more.
+MOST_COUNTED = 2000
 # Normal quantile of the two ends of the interval (80 %).
 _QUANTILE = 1.2816
 # Before any answer: the shown log-odds are off by a shift of 0 ± 1 and a slope of 1 ± 0.3.
@@ -63,7 +65,8 @@ class Completeness:
 
     found, open, beyond: pairs of photos that are matched, expected among the open questions, and expected where no
     candidate was stored. share: found of all; low, high: 80 % interval. questions: how many more are expected to reach
-    the goal, 0 when it is reached, None when the stored candidates do not suffice. early: too early to say.
+    the goal (counted up to MOST_COUNTED), 0 when it is reached, None when the stored candidates do not suffice or it is
+    too early to say. early: whether it is.
     """
 
     found: int
@@ -164,8 +167,9 @@ def completeness(
     expected, variance = _open(weights, known)
     missing = expected + beyond[0]
     share, low, high = _shares(found, missing, math.sqrt(variance + beyond[1]))
-    left = _left(questions, known, expected, beyond[0], (1.0 - goal) * (found + missing))
     early = certain or len(answers) < FEWEST_ANSWERS or high - low > WIDEST
+    allowed = (1.0 - goal) * (found + missing)
+    left = None if early else _left(questions, known, expected, beyond[0], allowed)
     return Completeness(found, expected, beyond[0], share, low, high, goal, left, len(answers), early)
 
 
@@ -201,7 +205,7 @@ def _left(
         return None
     asked = 0
     for probability, pairs in questions:
-        if expected + beyond <= allowed + 1e-9:
+        if expected + beyond <= allowed + 1e-9 or asked == MOST_COUNTED:
             break
         expected -= known.of(log_odds(probability)) * pairs
         asked += 1

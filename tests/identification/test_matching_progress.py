@@ -39,7 +39,7 @@ HELD = [(0.9, True)] * 18 + [(0.9, False)] * 2 + [(0.1, True)] * 2 + [(0.1, Fals
 
 def test_of_nothing_nothing_is_said() -> None:
     empty = estimate(0, [], [])
-    assert (empty.share, empty.questions, empty.early, empty.reached) == (1.0, 0, True, False)
+    assert (empty.share, empty.questions, empty.early, empty.reached) == (1.0, None, True, False)
 
 
 def test_without_enough_answers_it_is_too_early() -> None:

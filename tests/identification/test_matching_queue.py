@@ -116,7 +116,7 @@ def test_groups_on_one_photo_are_two_animals() -> None:
 
 
 def test_an_unsure_pair_is_not_asked_again_but_another_pair_of_its_groups_is() -> None:
-    queue = queue_of({(0, 1): 0.99, (1, 2): 0.8, (0, 2): 0.7, (4, 5): 0.3})
+    queue = queue_of({(0, 1): 0.99, (1, 2): 0.8, (0, 2): 0.7, (4, 5): 0.5})
     queue.decide(0, 1, "match")
     assert asked(queue)[0] == (1, 2)
     queue.decide(1, 2, "unsure")
