@@ -192,7 +192,7 @@ class TestShipped:
         shipped.verify()
         assert shipped.path.stat().st_size < 500_000
         assert shipped.card.training_data.endswith("No photo.")
-        assert {"leopards", "nyala", "rendered"} <= set(shipped.card.evaluation)
+        assert {"leopards", "nyala", "snow_leopards", "tigers", "rendered"} <= set(shipped.card.evaluation)
 
     def test_it_works_without_torch(self) -> None:
         code = "import sys, modelzoo.heading as h; h.shipped_heading(); sys.exit('torch' in sys.modules)"
