@@ -24,14 +24,17 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import cv2
 import numpy as np
+from calibration import shown
 from local_features import photos_below, read
 from numpy.typing import NDArray
+from pair_evidence import VARIANTS, pair_table, survey_coats
 
 from modelzoo.calibrating import alone, best_candidates, brier, without_similarity, worthwhile
 from modelzoo.calibration import Calibration, Evidence, fit
 from modelzoo.local import LocalConfig, LocalFeatures, extract, verify
 from modelzoo.local.verify import FrameBox
 from modelzoo.shipped import DEFAULT, shipped_model
+from modelzoo.standing import PairModel, Standing, fit_pair_model
 from modelzoo.synthetic import SurveyPlan, write_survey
 from modelzoo.vlad import VladConfig, aggregate, read_weights
 from preprocessing.segmentation.grabcut import GrabCutSegmenter
@@ -170,7 +173,29 @@ def show(name: str, table: dict[str, Any]) -> None:
         print(f"  {row['bin']:.1f}  {row['pairs']:5d} pairs  said {row['probability']:.3f}  were {row['right']:.3f}")
 
 
-def write_constants(calibration: Calibration, command: str, pairs: int, right: float, config: LocalConfig) -> None:
+def fitted_pair_model(surveys: int, photos: int, work: Path, calibration: Calibration) -> PairModel:
+    """The model of probabilities, on the best candidates in synthetic surveys as rendered and with poor photos."""
+    pairs: list[Standing] = []
+    same: list[bool] = []
+    for survey in range(surveys):
+        plan = SurveyPlan(
+            seed=FIRST_SEED + survey, individuals=(12, 20, 14, 30)[survey % 4] * photos // 64, photos=photos,
+            stations=6, empty_fraction=0.0,
+        )  # fmt: skip
+        for variant in VARIANTS[:2]:
+            name = f"synthetic-{plan.seed}-{variant.replace(' ', '-')}"
+            found = shown(pair_table(name, survey_coats(plan, work, variant), work), calibration=calibration)
+            pairs += found.standings
+            same += found.same.tolist()
+    start = PairModel(0.0, {"score": 0.0}, 0.0, 0.0, "", "")
+    model = fit_pair_model(pairs, same, start, version=f"pairs-{calibration.version}", scores=calibration.version)
+    print(f"probabilities: {len(pairs)} pairs, {sum(same) / len(same):.3f} right")
+    return replace(model, share=round(sum(same) / len(same), 4))
+
+
+def write_constants(
+    calibration: Calibration, model: PairModel, command: str, pairs: int, right: float, config: LocalConfig
+) -> None:
     lines = [
         '"""Coefficients of the calibration that ships. Written by a program: do not edit.',
         "",
@@ -186,6 +211,8 @@ def write_constants(calibration: Calibration, command: str, pairs: int, right: f
             for name, value in calibration.to_dict().items()
         ),
         "}",
+        "",
+        f"PAIR_MODEL: dict[str, object] = {json.dumps(model.to_dict(), indent=4)}",
     ]
     (ROOT / "modelzoo" / "default_calibration.py").write_text("\n".join(lines) + "\n", encoding="utf-8")
 
@@ -237,7 +264,9 @@ def main() -> None:
     if arguments.write:
         command = f"bench default_calibration --surveys {arguments.surveys} --photos {arguments.photos} --write"
         shipped = calibration if counted else without_similarity(calibration)
-        write_constants(shipped, command, len(fitting), tables["synthetic, fitted"]["right"], config)
+        with tempfile.TemporaryDirectory() as scratch:
+            model = fitted_pair_model(arguments.surveys, arguments.photos, arguments.work or Path(scratch), shipped)
+        write_constants(shipped, model, command, len(fitting), tables["synthetic, fitted"]["right"], config)
 
 
 if __name__ == "__main__":

@@ -18,10 +18,10 @@ COEFFICIENTS: dict[str, float | str] = {
 }
 
 PAIR_MODEL: dict[str, object] = {
-    "intercept": -0.46,
-    "slopes": {"score": 0.777},
+    "intercept": -0.503,
+    "slopes": {"score": 0.7336},
     "level_cap": 0.0,
-    "share": 0.255,
+    "share": 0.2555,
     "scores": "synthetic-rootsift-1-61b7f3f7",
-    "version": "synthetic-rootsift-1-61b7f3f7-pairs",
+    "version": "pairs-synthetic-rootsift-1-61b7f3f7",
 }

@@ -5,6 +5,7 @@ Expected calibration error: Naeini, Cooper and Hauskrecht 2015, over ten equal b
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -75,7 +76,7 @@ def cross_validated(pairs: Sequence[ReliabilityPair], start: PairModel, scores: 
     """Probability of every pair by a fit that has not seen the query's individual; None where too little is left.
 
     Individuals are dealt into folds by name; a pair is predicted in the fold of its query, by a fit on the pairs that
-    show no individual of the fold on either side.
+    show no individual of the fold on either side. That leaves out wrong pairs only, so the odds are set right again.
     """
     individuals = sorted({name for pair in pairs for name in (pair.query, pair.candidate)})
     predicted = np.full(len(pairs), np.nan)
@@ -89,6 +90,8 @@ def cross_validated(pairs: Sequence[ReliabilityPair], start: PairModel, scores: 
             )
         except ValueError:
             return None
+        wrong = sum(not pair.same for pair in pairs if pair.query not in held)
+        shift = math.log(sum(not pair.same for pair in seen) / wrong)
         for index in asked:
-            predicted[index] = model.probability(pairs[index].standing)
+            predicted[index] = model.probability(pairs[index].standing, shift=shift)
     return predicted

@@ -61,7 +61,7 @@ def fitted(labels: Labels, scores: str, population: int) -> Fitted:
 
 
 def compared(labels: Labels, scores: str) -> dict[str, dict[str, Any]]:
-    """Reliability on the labelled candidates: shipped, fitted (individuals held out), and what the original would say."""
+    """Reliability on labelled candidates: shipped, fitted (individuals held out), and what the original would say."""
     from modelzoo.calibration import spotid_confidence
     from modelzoo.reliability import ReliabilityPair, cross_validated, reliability
     from modelzoo.standing import PairModel, Standing, adaptation
