@@ -24,8 +24,8 @@ LEFT, RIGHT, UNKNOWN = "left", "right", "unknown"
 
 # An estimate names the flank from this probability on, the left or the right one.
 CERTAIN = 0.99
-# The heading model's word counts up to this, however sure it is: of its answers from 0.80 on that much is right on every
-# real set, and 0.99 on none but the easiest at any confidence (docs/measured.md). By itself it never names a flank.
+# The heading model's word counts up to this, however sure it is: of its answers from 0.80 on so many are right on every
+# real set, and 0.99 on no set but the easiest at any confidence (docs/measured.md). By itself it never names a flank.
 MODEL_AT_MOST = 0.80
 
 # A walking animal is seen from the side it walks towards. It may back off, or turn round between two photos.
