@@ -84,6 +84,8 @@ def completeness_words(
     if early:
         so_far = _count(answers, "answer")
         return f"Too early to say how much of the true matches is found: {so_far} so far."
+    if share == 1:
+        return "Every question is answered; no match is expected to be missing."
     found = f"About {percent(share)} of the true matches are found ({_span(low, high)})"
     wanted = f"{goal * 100:.4g} %"
     if questions == 0:

@@ -167,7 +167,8 @@ def completeness(
     expected, variance = _open(weights, known)
     missing = expected + beyond[0]
     share, low, high = _shares(found, missing, math.sqrt(variance + beyond[1]))
-    early = certain or len(answers) < FEWEST_ANSWERS or high - low > WIDEST
+    # Where nothing is open, nothing is uncertain but what lies beyond the candidates.
+    early = (certain or len(answers) < FEWEST_ANSWERS or high - low > WIDEST) and (expected > 0 or not found)
     allowed = (1.0 - goal) * (found + missing)
     left = None if early else _left(questions, known, expected, beyond[0], allowed)
     return Completeness(found, expected, beyond[0], share, low, high, goal, left, len(answers), early)

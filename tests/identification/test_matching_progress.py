@@ -50,6 +50,11 @@ def test_without_enough_answers_it_is_too_early() -> None:
     assert estimate(100, [(0.5, 100)] * 2, HELD).early, "an interval that says nothing"
 
 
+def test_when_everything_is_answered_few_answers_suffice() -> None:
+    settled = estimate(9, [], [(0.9, True)] * 6)
+    assert (settled.share, settled.early, settled.reached) == (1.0, False, True)
+
+
 def test_the_share_is_what_is_found_of_found_and_expected() -> None:
     said = estimate(90, [(0.1, 10)] * 10, HELD, goal=0.95)
     assert said.open == pytest.approx(10, rel=0.15)

@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from identification.presenting import (
+    completeness_words,
     day_span,
     flag_words,
     grid_cell,
@@ -102,3 +103,17 @@ def test_every_flag_that_reading_a_photo_can_set_has_words() -> None:
     assert len(set(words)) == len(known)
     assert not [flag for flag, said in zip(known, words, strict=True) if said == flag.replace("_", " ")]
     assert flag_words("") == "" and flag_words("never_heard_of") == "never heard of"
+
+
+def test_completeness_says_how_much_is_found_and_what_is_left() -> None:
+    say = completeness_words
+    assert say(0.93, 0.88, 0.96, 0.99, 40, 60, False) == (
+        "About 93 % of the true matches are found (88–96 %); about 40 questions to reach 99 %."
+    )
+    assert say(0.993, 0.985, 0.998, 0.99, 0, 60, False).endswith("; the goal of 99 % is reached.")
+    assert "not expected from the candidates that are stored" in say(0.9, 0.8, 0.95, 0.99, None, 60, False)
+    assert "2000 questions or more" in say(0.5, 0.4, 0.6, 0.995, 2000, 60, False)
+    assert say(0.9, 0.1, 1.0, 0.99, 5, 1, True).startswith("Too early to say") and "1 answer so far" in say(
+        0.9, 0.1, 1.0, 0.99, 5, 1, True
+    )
+    assert say(1.0, 1.0, 1.0, 0.99, 0, 6, False).startswith("Every question is answered")
