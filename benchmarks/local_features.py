@@ -23,7 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from modelzoo.calibration import Calibration, Evidence
-from modelzoo.local import LocalConfig, LocalFeatures, LocalIndex, extract, from_bytes, rank, to_bytes, verify
+from modelzoo.local import InvertedIndex, LocalConfig, LocalFeatures, extract, from_bytes, to_bytes, verify
 from modelzoo.metrics import RankingReport
 
 SUFFIXES = {".jpg", ".jpeg", ".png"}
@@ -95,7 +95,7 @@ def shortlisted(features: list[LocalFeatures], config: LocalConfig, limit: int) 
     """Score matrices by votes, and by votes with the best verified; seconds to build and per query."""
     n = len(features)
     start = time.process_time()
-    index = LocalIndex(features, config)
+    index = InvertedIndex(features)
     built = time.process_time() - start
     votes = np.full((n, n), np.nan)
     verified = np.full((n, n), np.nan)
@@ -105,7 +105,8 @@ def shortlisted(features: list[LocalFeatures], config: LocalConfig, limit: int) 
         order = [j for j in np.argsort(-votes[i], kind="stable").tolist() if j != i][:limit]
         # Those not verified stay below all that were, in the order of their votes.
         verified[i] = votes[i] / (1.0 + votes[i].max()) - 1.0
-        for j, v in rank(query, index, order):
+        for j in order:
+            v = verify(query, features[j], config)
             verified[i, j] = v.weight if v.inliers else verified[i, j]
     return {"votes": votes, "shortlist": verified}, built, (time.process_time() - start) / max(n, 1)
 

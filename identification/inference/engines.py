@@ -388,8 +388,35 @@ def extract(crop: Any, mask: Any | None) -> tuple[int, bytes]:
     return len(features), to_bytes(features)
 
 
+def aggregated_model() -> EmbeddingModel | None:
+    """The registered model whose vectors are made of the local features as they are stored now; None without one."""
+    stored = local_config().stored_fields()
+    models = EmbeddingModel.objects.filter(trained=True, config__kind="rootsift-vlad").order_by("pk")
+    return next((model for model in models if model.config.get("local") == stored), None)
+
+
+def aggregate(model: EmbeddingModel, features: bytes) -> Any | None:
+    """The unit vector (float32) of stored local features under such a model; None for a coat without keypoints."""
+    from modelzoo.local.features import from_bytes
+    from modelzoo.vlad import aggregate as sum_up
+
+    config, weights = _vocabulary(model.pk, model.checksum)
+    return sum_up(from_bytes(features), config, weights)
+
+
+@lru_cache(maxsize=1)
+def _vocabulary(model_id: int, checksum: str) -> Any:
+    from modelzoo.vlad import VladConfig, read_weights
+
+    from .model_files import weights_path
+
+    model = EmbeddingModel.objects.get(pk=model_id)
+    config = VladConfig.from_dict(model.config)
+    return config, read_weights(weights_path(model), checksum, config)
+
+
 def engines_forget() -> None:
     """Drop loaded engines, so that changed settings or weights are taken up (tests, activation)."""
-    for cached in (_detector, _segmenter, _grabcut, _embedder, local_config):
+    for cached in (_detector, _segmenter, _grabcut, _embedder, _vocabulary, local_config):
         cached.cache_clear()
     _given_up.clear()

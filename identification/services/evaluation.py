@@ -19,7 +19,7 @@ from ..inference.ranking import rank_photos, report
 from ..matching.candidates import Side
 from ..models import Detection, EmbeddingModel, Image, Survey, Work
 from ..spreadsheets import restore, visible
-from .matching_run import load_coats
+from .coats import load_coats
 from .media import media_path
 
 # The label of a photo on which the truth names several animals: it has no single answer.

@@ -5,23 +5,22 @@ from __future__ import annotations
 import logging
 import time
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
-import numpy as np
 from django.db import InterfaceError, OperationalError, transaction
-from django.db.models import QuerySet
 from django.db.models.functions import Now
 
 from ..inference import engines
-from ..inference.comparison import CoatSet, Framed, PairScore, calibration_of
+from ..inference.comparison import PairScore
 from ..inference.probabilities import pair_model, probabilities, stored_evidence
-from ..matching.candidates import Scored, Side, compatible, keep
-from ..models import Candidate, Detection, Embedding, Flank, LocalFeatureSet, Population, Survey
+from ..matching.candidates import Scored, compatible, keep, through_a_third
+from ..models import Candidate, Detection, Flank, Population, Survey
 from ..selectors.calibration import active_calibration
 from ..selectors.graph import population_graph
 from .activation import active_model
+from .coats import coats_complete, load_coats, nearest_coats
 from .flanks import flanks_estimate
 from .matching import MatchingClaim, matching_claim, matching_fail, matching_fence, matching_renew
 from .proposals import proposals_refresh
@@ -30,9 +29,11 @@ from .work import LeaseLost
 logger = logging.getLogger(__name__)
 Progress = Callable[[int, int, str], None]
 
-# Up to this many detections every pair is verified; beyond, the shortlist of each anchor.
+# Up to this many detections every pair is verified; beyond, of each anchor so many by votes and by vectors.
 VERIFY_ALL = 250
-SHORTLIST = 60
+SHORTLIST = 40
+# Anchors whose nearest are asked of the database at once.
+_PORTION = 50
 _RENEW_SECONDS = 5.0
 _SIDES = (Flank.LEFT, Flank.RIGHT)
 
@@ -72,67 +73,23 @@ def _calibrate(survey_id: int) -> None:
         logger.exception("the calibration after matching survey %s failed", survey_id)
 
 
-def load_coats(
-    population: Population, only_images: set[int] | None = None, *, scenery: bool = True
-) -> tuple[list[Side], CoatSet]:
-    """The population's comparable detections (of some images), in id order, with their stored features.
-
-    scenery: whether what one camera sees in the same place at different events is left out of comparisons.
-    """
-    detections = Detection.objects.comparable().filter(image__survey__population=population).order_by("pk")
-    if only_images is not None:
-        detections = detections.filter(image__in=only_images)
-    sides = [
-        Side(pk, image, flank, survey)
-        for pk, image, flank, survey in detections.values_list("pk", "image_id", "flank", "image__survey_id")
-    ]
-    position = {side.detection: index for index, side in enumerate(sides)}
-    stored: list[bytes | None] = [None] * len(sides)
-    rows = LocalFeatureSet.objects.filter(detection__in=detections, version=engines.local_version())
-    for detection_id, data in rows.values_list("detection_id", "data").iterator(chunk_size=200):
-        stored[position[detection_id]] = bytes(data)
-    # All vectors are of one model, whichever serves by the time that they are read; `_store` asks again.
-    model = active_model()
-    vectors = None
-    if model is not None and sides:
-        vectors = np.zeros((len(sides), model.dimension), np.float32)
-        for detection_id, vector in (
-            Embedding.objects.filter(detection__in=detections, model=model)
-            .values_list("detection_id", "vector")
-            .iterator(chunk_size=200)
-        ):
-            vectors[position[detection_id]] = np.asarray(vector, np.float32)
-    framed = _framed(detections) if scenery else None
-    if model is None:
-        return sides, CoatSet(stored, None, trained=False, framed=framed)
-    known: dict[str, Any] = {"trained": model.trained, "model": model.pk, "checksum": model.checksum}
-    own = calibration_of(model.name, model.checksum, model.evaluation)
-    return sides, CoatSet(stored, vectors, framed=framed, calibration=own, **known)
-
-
-def _framed(detections: QuerySet[Detection]) -> list[Framed | None]:
-    """Camera, event and box of each detection, None where station or event are unknown."""
-    rows = detections.values_list(
-        "image__station_id", "image__camera", "image__width", "image__height", "image__event_id", "x1", "y1", "x2", "y2"
-    )
-    return [
-        Framed(camera=(station, camera, width, height), event=event, box=(x1, y1, x2, y2))
-        if station and event
-        else None
-        for station, camera, width, height, event, x1, y1, x2, y2 in rows
-    ]
-
-
 def _sharpness(detections: list[int]) -> dict[int, float]:
     """Of the crops for which it was measured."""
     rows = Detection.objects.filter(pk__in=detections).values_list("pk", "quality__sharpness")
     return {pk: float(value) for pk, value in rows.iterator() if isinstance(value, int | float)}
 
 
+def _weight(result: PairScore) -> float:
+    return (result.evidence.weight or 0.0) if result.evidence is not None else 0.0
+
+
 class _Run:
     def __init__(self, claim: MatchingClaim, progress: Progress | None) -> None:
         self.claim = claim
         self.survey = Survey.objects.select_related("population").get(pk=claim.survey_id)
+        self.progress = progress
+        self.renewed = 0.0
+        coats_complete(population=self.survey.population, progress=lambda done, total: self._tell(done, total))
         self.sides, self.coats = load_coats(self.survey.population)
         self.graph = population_graph(self.survey.population)
         own = active_calibration(self.survey.population)
@@ -140,17 +97,13 @@ class _Run:
         self.model = pair_model(*said, self.coats.calibration.version)
         self.flank = {side.detection: side.flank for side in self.sides}
         self.sharpness = _sharpness([side.detection for side in self.sides])
-        self.progress = progress
-        self.renewed = 0.0
 
     def match(self) -> None:
         anchors = [index for index, side in enumerate(self.sides) if side.survey == self.survey.pk]
-        everything = len(self.sides) <= VERIFY_ALL
         seen: dict[tuple[int, int], PairScore] = {}
         scored: dict[int, list[tuple[Scored, PairScore]]] = defaultdict(list)
-        for done, i in enumerate(anchors):
+        for done, (i, others) in enumerate(self._to_verify(anchors)):
             self._tell(done, len(anchors))
-            others = range(len(self.sides)) if everything else self.coats.shortlist(i, SHORTLIST)
             for j in others:
                 if i == j or not compatible(self.sides[i], self.sides[j]):
                     continue
@@ -161,6 +114,19 @@ class _Run:
                 scored[i].append((Scored(other, seen[pair].score, self.graph.root(other)), seen[pair]))
         self._store(scored)
 
+    def _to_verify(self, anchors: list[int]) -> Iterator[tuple[int, Sequence[int]]]:
+        """Every anchor with the positions that it is verified against."""
+        if len(self.sides) <= VERIFY_ALL:
+            yield from ((i, range(len(self.sides))) for i in anchors)
+            return
+        for start in range(0, len(anchors), _PORTION):
+            portion = anchors[start : start + _PORTION]
+            near = nearest_coats(self.survey.population, self.sides, portion, self.coats, SHORTLIST)
+            for i in portion:
+                chosen = self.coats.shortlist(i, SHORTLIST, near[i])
+                self.coats.prefetch([i, *chosen])
+                yield i, chosen
+
     def _tell(self, done: int, total: int) -> None:
         if time.monotonic() - self.renewed > _RENEW_SECONDS:
             matching_renew(claim=self.claim, progress=done / total)
@@ -170,11 +136,15 @@ class _Run:
 
     def _store(self, scored: dict[int, list[tuple[Scored, PairScore]]]) -> None:
         engine = f"{engines.local_version()}, {self.coats.calibration.version}, {self.model.version}"[:120]
+        weights = {
+            self.sides[i].detection: {item.detection: _weight(result) for item, result in pairs}
+            for i, pairs in scored.items()
+        }
         rows = []
         for i, pairs in scored.items():
             by_detection = {item.detection: result for item, result in pairs}
             evidence = self._evidence(i, pairs)
-            for rank, item in enumerate(keep([item for item, _ in pairs]), 1):
+            for rank, item in enumerate(keep(self._linked(i, pairs, weights)), 1):
                 result = by_detection[item.detection]
                 rows.append(
                     Candidate(
@@ -204,6 +174,20 @@ class _Run:
                 matching_progress=1,
                 matching_error="",
             )
+
+    def _linked(
+        self, i: int, pairs: list[tuple[Scored, PairScore]], weights: dict[int, dict[int, float]]
+    ) -> list[Scored]:
+        """The compared pairs for ranking: each as high as what speaks for it, itself or through a third photo."""
+        through = through_a_third(self.sides[i].detection, weights)
+        ranked = []
+        for item, result in pairs:
+            weight = through.get(item.detection, 0.0)
+            if result.evidence is not None and weight > _weight(result):
+                linked = replace(result.evidence, weight=weight)
+                item = replace(item, score=max(item.score, self.coats.calibration.score(linked)))
+            ranked.append(item)
+        return ranked
 
     def _evidence(self, i: int, pairs: list[tuple[Scored, PairScore]]) -> dict[int, dict[str, Any]]:
         """What probabilities are computed from, of all that were compared with the i-th, by detection."""

@@ -24,7 +24,7 @@ from ..inference.training_report import Measured, measure
 from ..models import Detection, TrainingRun, User
 from ..selectors.training import compared_runs, latest_run
 from ..selectors.training_set import TrainingRow, training_set
-from .matching_run import load_coats
+from .coats import load_coats
 from .models import free_name, model_register
 from .training import (
     TrainingClaim,

@@ -1,18 +1,17 @@
 """Local features of coats: extraction, geometric verification, search over many detections."""
 
 from .features import LocalConfig, LocalFeatureError, LocalFeatures, extract, from_bytes, to_bytes
-from .search import LocalIndex, rank
+from .inverted import InvertedIndex
 from .verify import Verification, verify
 
 __all__ = [
+    "InvertedIndex",
     "LocalConfig",
     "LocalFeatureError",
     "LocalFeatures",
-    "LocalIndex",
     "Verification",
     "extract",
     "from_bytes",
-    "rank",
     "to_bytes",
     "verify",
 ]

@@ -13,7 +13,8 @@ import pytest
 from identification.inference import engines
 from identification.inference.comparison import calibration_of
 from identification.models import Candidate, Detection, Embedding, EmbeddingModel, LocalFeatureSet
-from identification.services.matching_run import load_coats, survey_match
+from identification.services.coats import load_coats
+from identification.services.matching_run import survey_match
 from modelzoo.calibration import Calibration
 from tests.identification.factories import make_sighting, make_survey
 

@@ -45,7 +45,7 @@ def coats(old) -> list[Detection]:
 
 
 def test_going_back_is_immediate_and_fills_what_is_missing_afterwards(coats, old, new) -> None:
-    from identification.services.matching_run import load_coats
+    from identification.services.coats import load_coats
 
     activate(new)
     late = make_sighting(coats[0].image.survey, coat=7)
