@@ -67,6 +67,7 @@ NAVIGATION: list[dict[str, Any]] = [
             _link("Activations", "identification_modelactivation_changelist", "swap_horiz", "is_administrator"),
             _link("Not encoded", "identification_encodingfailure_changelist", "report", "is_administrator"),
             _link("Trainings", "identification_trainingrun_changelist", "model_training", "is_administrator"),
+            _link("Calibrations", "identification_paircalibration_changelist", "tune", "is_administrator"),
             _link("Heartbeats", "identification_heartbeat_changelist", "favorite", "is_administrator"),
             _link("Queue", "django_q_ormq_changelist", "queue", "is_administrator"),
             _link("Schedules", "django_q_schedule_changelist", "update", "is_administrator"),
