@@ -23,7 +23,8 @@ def visits() -> Survey:
     for visit, cameras in enumerate(("AAA", "AB", "BB")):
         for number, camera in enumerate(cameras):
             at = START + timedelta(hours=visit, seconds=3 * number)
-            make.make_detection(make.make_image(survey, station=station, camera=camera, captured_at=at), coat=visit)
+            image = make.make_image(survey, station=station, camera=camera, captured_at=at)
+            make.make_detection(image, coat=visit, flank="unknown")
     proposals_refresh(survey=survey)
     return survey
 
@@ -36,7 +37,8 @@ def press(page: Page, key: str) -> None:
 def test_groups_are_confirmed_left_apart_and_taken_back_by_keyboard(new_page, visits: Survey) -> None:
     reviewer = make.make_member(visits, Role.REVIEWER)
     page = new_page(reviewer)
-    page.goto(f"/surveys/{visits.pk}/links/")
+    # The first page of a test session imports and compiles everything.
+    page.goto(f"/surveys/{visits.pk}/links/", timeout=60_000)
     groups = page.locator("[data-group]")
     expect(groups).to_have_count(3)
     expect(groups.first).to_have_attribute("aria-current", "true")

@@ -75,7 +75,7 @@ def test_groups_are_shown_in_time_order_with_camera_time_and_flank(survey) -> No
     assert [card.paired for card in cards] == [False, True, False]
     assert [time for _, time in cards[0].rows] == ["06:00:00", "06:00:02", "06:00:04"]
     text = response.content.decode()
-    assert text.count("data-group") == 3 and "within 4 seconds" in text and "flank unknown" in text
+    assert text.count("data-group") == 3 and "within 4 seconds" in text and "Flank unknown" in text
     assert "Same visit (3)" in client.get(reverse("survey-detail", args=[survey.pk])).content.decode()
 
 
