@@ -47,10 +47,13 @@ def review(request: HttpRequest, survey_id: int) -> HttpResponse:
     user = account(request)
     mode_chosen(request, survey)
     wanted = number(request.GET.get("anchor"))
-    if wanted is None and review_mode(user=user, survey=survey) == "queue":
+    by_queue = review_mode(user=user, survey=survey) == "queue"
+    if wanted is None and by_queue:
         return queue_page(request, survey)
     state = review_state(user=user, survey=survey, anchor=wanted)
     explicit = wanted is not None and state.anchor is not None and state.anchor.pk == wanted
+    if by_queue and not state.offers:
+        return queue_page(request, survey)
     if explicit and not state.offers:
         state, explicit = review_state(user=user, survey=survey), False
     if state.anchor is None or not state.offers:

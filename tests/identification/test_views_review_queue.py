@@ -310,6 +310,16 @@ def test_the_order_by_photo_is_remembered_until_the_other_is_chosen(reviewed) ->
     assert page(client, survey, "?mode=nonsense").context["page"].question
 
 
+def test_from_a_photo_that_is_settled_the_review_goes_on_with_the_queue(reviewed) -> None:
+    client, _, survey, animals = reviewed
+    anchor = animals[0][0]
+    response = page(client, survey, f"?anchor={anchor.pk}")
+    for offer in response.context["state"].offers:
+        match(None, anchor, offer.detection, "match" if offer.detection in animals[0] else "no_match")
+    following = page(client, survey, f"?anchor={anchor.pk}")
+    assert set(pair_of(following)) <= {detection.pk for animal in animals[1:] for detection in animal}
+
+
 def test_a_curator_chooses_the_goal_and_it_is_audited() -> None:
     survey, _ = make.make_reviewable_survey()
     client = client_of(survey, Role.CURATOR)
