@@ -93,8 +93,8 @@ class _Run:
         self.sides, self.coats = load_coats(self.survey.population)
         self.graph = population_graph(self.survey.population)
         own = active_calibration(self.survey.population)
-        said = (own.features, own.coefficients) if own is not None else ("", None)
-        self.model = pair_model(*said, self.coats.calibration.version)
+        features, coefficients = (own.features, own.coefficients) if own is not None else ("", None)
+        self.model = pair_model(features, coefficients, self.coats.calibration.version)
         self.flank = {side.detection: side.flank for side in self.sides}
         self.sharpness = _sharpness([side.detection for side in self.sides])
 

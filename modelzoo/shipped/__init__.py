@@ -13,7 +13,7 @@ from ..cards import ModelCard
 from ..weights import ChecksumError, WeightsError, sha256_of, unreadable
 
 FOLDER = Path(__file__).resolve().parent
-DEFAULT = "rootsift-vlad"
+DEFAULT = "rootsift-vlad-2"
 
 
 @dataclass(frozen=True)
