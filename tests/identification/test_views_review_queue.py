@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 
 import pytest
+from django.db import connection
 from django.test import Client
 from django.urls import reverse
 
@@ -399,4 +400,6 @@ def _many(number: int, *, candidates: int) -> tuple[Survey, list[Detection]]:
         batch_size=2000,
         ignore_conflicts=True,
     )
+    with connection.cursor() as cursor:  # as the server does by itself soon after so many new rows
+        cursor.execute("ANALYZE identification_image, identification_detection, identification_candidate")
     return survey, photos
