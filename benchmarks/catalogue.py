@@ -32,8 +32,9 @@ SEED = 4026
 VIEWS = 10
 FLANKS = ("left", "right")
 PER_ANIMAL = VIEWS * len(FLANKS)
-# Texels per torso length: enough for crops of 512 pixels with a whole animal.
-RESOLUTION = 200
+SIZE = (384, 192)
+# Texels per torso length: as fine as crops of that size show a coat.
+RESOLUTION = 160
 QUERIES = 60
 VERIFIED = 40
 
@@ -48,7 +49,7 @@ def render(task: tuple[Path, int]) -> None:
     stored = []
     for flank in FLANKS:
         for view in range(VIEWS):
-            crop = make_crop(SEED, animal, flank, view, coats=coats)
+            crop = make_crop(SEED, animal, flank, view, SIZE, coats)
             stored.append(to_bytes(extract(crop.rgb, crop.mask.astype(np.uint8) * 255, config)))
     partial = file.with_suffix(".partial")
     with partial.open("wb") as stream:
@@ -58,7 +59,7 @@ def render(task: tuple[Path, int]) -> None:
 
 def stored_features(size: int, work: Path) -> Iterator[tuple[str, bytes]]:
     """(animal and flank, stored features) of the first `size` detections."""
-    folder = work / f"catalogue-{LocalConfig().version}"
+    folder = work / f"catalogue-{SIZE[0]}-{RESOLUTION}-{LocalConfig().version}"
     folder.mkdir(parents=True, exist_ok=True)
     animals = -(-size // PER_ANIMAL)
     missing = [(folder, animal) for animal in range(animals) if not (folder / f"{animal:05d}.npz").is_file()]
@@ -106,13 +107,13 @@ def _insert(survey: Survey, batch: list[tuple[str, bytes]], first: int, vector_o
             source_path="",
             size_bytes=1,
             mtime_ns=0,
-            width=512,
-            height=256,
+            width=SIZE[0],
+            height=SIZE[1],
         )
         for i in range(len(batch))
     )
     boxes = Detection.objects.bulk_create(
-        Detection(image=image, engine="synthetic", x1=0, y1=0, x2=512, y2=256) for image in images
+        Detection(image=image, engine="synthetic", x1=0, y1=0, x2=SIZE[0], y2=SIZE[1]) for image in images
     )
     version = engines.local_version()
     LocalFeatureSet.objects.bulk_create(

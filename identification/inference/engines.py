@@ -395,6 +395,20 @@ def aggregated_model() -> EmbeddingModel | None:
     return next((model for model in models if model.config.get("local") == stored), None)
 
 
+def aggregated_ensure() -> EmbeddingModel | None:
+    """The same, registering the one that comes with SpotID where none is; it serves only where nothing else does."""
+    from modelzoo.shipped import shipped_model
+
+    found = aggregated_model()
+    if found is not None:
+        return found
+    shipped = shipped_model()
+    if EmbeddingModel.objects.filter(name=shipped.card.name).exists():
+        return None
+    _register(shipped, EmbeddingModel.State.CANDIDATE)
+    return aggregated_model()
+
+
 def aggregate(model: EmbeddingModel, features: bytes) -> Any | None:
     """The unit vector (float32) of stored local features under such a model; None for a coat without keypoints."""
     from modelzoo.local.features import from_bytes

@@ -114,17 +114,20 @@ def _proposing(coats: CoatSet) -> list[EmbeddingModel]:
     return list({model.pk: model for model in both}.values())
 
 
-def coats_complete(*, population: Population, progress: Callable[[int, int], None] | None = None) -> int:
+def coats_complete(
+    *, population: Population, vectors_from: int, progress: Callable[[int, int], None] | None = None
+) -> int:
     """Make what the population's comparable coats lack of local features and of their aggregated vectors.
 
-    Coats lack them after an update that stores features in another form, and after another model took over. Returns how
-    many coats were completed; one whose files are gone is told in the log and stays without.
+    Coats lack them after an update that stores features in another form, and after another model took over. Vectors
+    are made where there are more than `vectors_from` coats: fewer are all verified. Returns of how many coats local
+    features were made; one whose files are gone is told in the log and stays without.
     """
     detections = Detection.objects.comparable().filter(image__survey__population=population).exclude(crop="")
     version = engines.local_version()
     lacking = detections.exclude(pk__in=LocalFeatureSet.objects.filter(version=version).values("detection"))
     done = _features_complete(list(lacking.order_by("pk").values_list("pk", "crop", "mask")), version, progress)
-    aggregated = engines.aggregated_model()
+    aggregated = engines.aggregated_ensure() if detections.count() > vectors_from else None
     if aggregated is not None:
         without = detections.exclude(pk__in=Embedding.objects.filter(model=aggregated).values("detection"))
         _vectors_complete(list(without.order_by("pk").values_list("pk", flat=True)), aggregated, version, progress)

@@ -89,7 +89,7 @@ class _Run:
         self.survey = Survey.objects.select_related("population").get(pk=claim.survey_id)
         self.progress = progress
         self.renewed = 0.0
-        coats_complete(population=self.survey.population, progress=lambda done, total: self._tell(done, total))
+        coats_complete(population=self.survey.population, vectors_from=VERIFY_ALL, progress=self._tell)
         self.sides, self.coats = load_coats(self.survey.population)
         self.graph = population_graph(self.survey.population)
         own = active_calibration(self.survey.population)

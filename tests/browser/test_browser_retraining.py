@@ -95,7 +95,7 @@ def test_retrain_activate_and_roll_back_on_the_demonstration(new_page, demonstra
     with running_worker(log):
         until(lambda: not Work.objects.exclude(state="done").exists() and matched())
         old_model = EmbeddingModel.objects.get(state="active")
-        assert old_model.name == "rootsift-vlad"
+        assert old_model.name == "rootsift-vlad-2"
         # The truth names animal and flank of every photo that shows one.
         labels_import(survey=demonstration, truth=str(home / "demonstration" / "truth.csv"), acting_user=boss)
         until(matched)
@@ -127,7 +127,7 @@ def test_retrain_activate_and_roll_back_on_the_demonstration(new_page, demonstra
         page.goto("/admin/identification/embeddingmodel/")
         page.get_by_role("link", name="Roll back").click()
         page.get_by_role("button", name="Roll back").click()
-        expect(page.get_by_text("rootsift-vlad serves again")).to_be_visible()
+        expect(page.get_by_text("rootsift-vlad-2 serves again")).to_be_visible()
         assert EmbeddingModel.objects.get(state="active") == old_model
         until(matched)
         assert similarities_are_of(old_model) and what_people_said() == said

@@ -238,7 +238,7 @@ def test_a_new_installation_gets_the_model_that_comes_with_it(offline) -> None:
 
     EmbeddingModel.objects.all().delete()
     model = engines.ensure_model()
-    assert (model.name, model.trained, model.state) == ("rootsift-vlad", True, "active")
+    assert (model.name, model.trained, model.state) == ("rootsift-vlad-2", True, "active")
     assert model.checksum == shipped_model().sha256 and model.config["kind"] == "rootsift-vlad"
     assert (offline.SPOTID_WEIGHTS_DIR / model.weights_file).is_file()
     assert engines.ensure_model() == model and EmbeddingModel.objects.count() == 1
@@ -248,7 +248,7 @@ def test_an_installation_with_an_untrained_network_is_offered_the_shipped_model_
     EmbeddingModel.objects.filter(pk=tiny_model.pk).update(name="tf_efficientnetv2_b2-untrained")
     assert engines.ensure_model() == tiny_model and engines.ensure_model() == tiny_model
     offered = EmbeddingModel.objects.exclude(pk=tiny_model.pk).get()
-    assert (offered.name, offered.state) == ("rootsift-vlad", "candidate")
+    assert (offered.name, offered.state) == ("rootsift-vlad-2", "candidate")
 
 
 def test_a_coat_of_which_no_vector_can_be_made_does_not_fail_its_photo(crops) -> None:

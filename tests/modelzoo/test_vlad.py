@@ -205,7 +205,7 @@ def test_axes_are_those_of_largest_variance() -> None:
 
 def test_a_changed_shipped_file_and_an_unreadable_card_are_refused(tmp_path: Path) -> None:
     shipped = shipped_model()
-    with pytest.raises(WeightsError, match="no model rootsift-vlad is shipped"):
+    with pytest.raises(WeightsError, match="no model rootsift-vlad-2 is shipped"):
         shipped_model(folder=tmp_path)
     write_shipped(tmp_path, shipped.card, shipped.sha256)
     copied = shipped_model(folder=tmp_path)
@@ -215,7 +215,7 @@ def test_a_changed_shipped_file_and_an_unreadable_card_are_refused(tmp_path: Pat
     copied.path.write_bytes(shipped.path.read_bytes()[:-1])
     with pytest.raises(ChecksumError, match="not those that were shipped"):
         copied.verify()
-    (tmp_path / "rootsift-vlad.json").write_text('{"sha256": ""}')
+    (tmp_path / "rootsift-vlad-2.json").write_text('{"sha256": ""}')
     with pytest.raises(WeightsError, match="not readable"):
         shipped_model(folder=tmp_path)
 
