@@ -59,6 +59,7 @@ NAVIGATION: list[dict[str, Any]] = [
         "items": [
             _link("Work", "identification_work_changelist", "engineering", badge="failures_badge"),
             _link("Ingest runs", "identification_ingestreport_changelist", "upload", "may_ingest"),
+            _link("Species scores", "identification_triagerun_changelist", "pets", "may_ingest"),
             _link("Skipped files", "identification_skippedphoto_changelist", "hide_image", "may_ingest"),
             _link("Station backgrounds", "identification_stationbackgroundrecord_changelist", "landscape"),
             _link("Embeddings", "identification_embedding_changelist", "scatter_plot"),

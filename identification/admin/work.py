@@ -10,7 +10,7 @@ from django.http import HttpRequest
 from unfold.contrib.filters.admin import AllValuesCheckboxFilter, ChoicesDropdownFilter
 from unfold.decorators import display
 
-from ..models import Heartbeat, IngestReport, SkippedPhoto, StationBackgroundRecord, Survey, User, Work
+from ..models import Heartbeat, IngestReport, SkippedPhoto, StationBackgroundRecord, Survey, TriageRun, User, Work
 from ..permissions import Action, images_for, surveys_for
 from ..services.queue import work_requeue
 from .base import ReadOnlyAdmin, account, plural
@@ -126,6 +126,19 @@ class SkippedPhotoAdmin(ReadOnlyAdmin):
     @display(description="Run", ordering="report")
     def run(self, skipped: SkippedPhoto) -> str:
         return linked("ingestreport", skipped.report_id, f"{skipped.report.started_at:%Y-%m-%d %H:%M}")
+
+
+@admin.register(TriageRun)
+class TriageRunAdmin(ReadOnlyAdmin):
+    seen_by = Action.INGEST
+    related = ("survey",)
+    list_display = ("survey", "version", "learned", "wanted", "other", "requested", "served", "error", "computed_at")
+    list_filter = (survey_filter("survey"),)
+    search_fields = ("survey__name", "error")
+    ordering = ("survey__name",)
+
+    def visible(self, user: User) -> QuerySet[Any]:
+        return TriageRun.objects.filter(survey__in=surveys_for(user, Action.INGEST))
 
 
 @admin.register(StationBackgroundRecord)
