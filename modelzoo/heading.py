@@ -83,7 +83,8 @@ class HeadingConfig:
         unknown = set(known) - {f.name for f in fields(cls)}
         if values.get("kind", KIND) != KIND or unknown:
             raise ValueError(f"no settings of {KIND}: {values.get('kind')!r}, unknown {', '.join(sorted(unknown))}")
-        return cls(**{key: tuple(value) if isinstance(value, list) else value for key, value in known.items()})
+        given: dict[str, Any] = {k: tuple(value) if isinstance(value, list) else value for k, value in known.items()}
+        return cls(**given)
 
 
 def planes_of(crop: NDArray[np.uint8], mask: NDArray[np.uint8] | None, config: HeadingConfig) -> Floats:

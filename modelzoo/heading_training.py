@@ -79,7 +79,7 @@ def spoiled(
 ) -> tuple[Pixels, Pixels]:
     """Crop and mask (0/255) as a camera and a segmenter might have given them. other: an animal to stand behind."""
     # The network sees grey only.
-    seen, shape = _warped(cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY), mask.astype(np.uint8) * 255, rng)
+    seen, shape = _warped(np.asarray(cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY), np.uint8), mask.astype(np.uint8) * 255, rng)
     if rng.random() < 0.15:
         seen, shape = _with_another(seen, shape, other, rng)
     seen = _toned(seen, rng)
@@ -91,7 +91,7 @@ def spoiled(
         seen, shape = _cut(seen, shape, rng)
     if rng.random() < 0.06 or not shape.any():
         shape = np.full_like(shape, 255)
-    return cv2.cvtColor(seen, cv2.COLOR_GRAY2RGB), shape
+    return np.asarray(cv2.cvtColor(seen, cv2.COLOR_GRAY2RGB), np.uint8), shape
 
 
 def _warped(seen: Pixels, shape: Pixels, rng: np.random.Generator) -> tuple[Pixels, Pixels]:
@@ -103,7 +103,7 @@ def _warped(seen: Pixels, shape: Pixels, rng: np.random.Generator) -> tuple[Pixe
     linear = turn @ np.array([[1.0, shear], [0.0, 1.0]]) @ grow
     centre = np.array([width, height]) / 2
     matrix = np.hstack([linear, (centre - linear @ centre)[:, None]])
-    seen = cv2.warpAffine(seen, matrix, (width, height), borderMode=cv2.BORDER_REFLECT)
+    seen = np.asarray(cv2.warpAffine(seen, matrix, (width, height), borderMode=cv2.BORDER_REFLECT), np.uint8)
     return seen, np.where(cv2.warpAffine(shape, matrix, (width, height)) > 127, 255, 0).astype(np.uint8)
 
 
@@ -111,8 +111,8 @@ def _with_another(
     seen: Pixels, shape: Pixels, other: tuple[Pixels, NDArray[np.bool_]], rng: np.random.Generator
 ) -> tuple[Pixels, Pixels]:
     """Part of a second animal behind the first; at times the segmenter takes it in."""
-    moved = np.float32(
-        [[1, 0, rng.uniform(0.35, 0.9) * seen.shape[1] * rng.choice([-1, 1])], [0, 1, rng.uniform(-25, 25)]]
+    moved = np.array(
+        [[1, 0, rng.uniform(0.35, 0.9) * seen.shape[1] * rng.choice([-1, 1])], [0, 1, rng.uniform(-25, 25)]], np.float32
     )
     size = (seen.shape[1], seen.shape[0])
     behind = cv2.warpAffine(cv2.cvtColor(other[0], cv2.COLOR_RGB2GRAY), moved, size)
@@ -128,7 +128,7 @@ def _toned(seen: Pixels, rng: np.random.Generator) -> Pixels:
     if rng.random() < 0.15:
         tone = 1 - tone
     if rng.random() < 0.4:
-        tone = cv2.GaussianBlur(tone, (0, 0), float(rng.uniform(0.5, 5.0)))
+        tone = np.asarray(cv2.GaussianBlur(tone, (0, 0), float(rng.uniform(0.5, 5.0))), np.float32)
     tone = tone + rng.standard_normal(tone.shape, np.float32) * np.float32(rng.uniform(0, 0.06))
     light = rng.normal(0, 0.15, 2)
     across = np.linspace(-1, 1, seen.shape[1])[None, :] * light[0]
@@ -160,7 +160,8 @@ def _coarse(shape: Pixels, rng: np.random.Generator) -> Pixels:
     cells = int(rng.uniform(14, 90))
     small = cv2.resize(shape, (cells, max(6, cells * height // width)), interpolation=cv2.INTER_AREA)
     back = cv2.resize(small, (width, height), interpolation=cv2.INTER_CUBIC).astype(np.float32) / 255
-    rough = cv2.GaussianBlur(rng.standard_normal((height, width), np.float32), (0, 0), float(rng.uniform(2, 8)))
+    noise = rng.standard_normal((height, width), np.float32)
+    rough = np.asarray(cv2.GaussianBlur(noise, (0, 0), float(rng.uniform(2, 8))), np.float32)
     near = np.clip(4 * cv2.GaussianBlur(back, (0, 0), 3.0), 0, 1)
     rough *= near * rng.uniform(0, 0.35) / max(float(rough.std()), 1e-6)
     return np.where(back + rough > rng.uniform(0.25, 0.75), 255, 0).astype(np.uint8)

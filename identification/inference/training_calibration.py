@@ -45,8 +45,7 @@ def judge_similarity(
     kept = [row_of[sides[index].detection] for index in chosen]
     vectors, features = _read(kept, [not len(coats.features[index]) for index in chosen], trained, tell)
     compared = coats.under(vectors, trained.sha256, chosen)
-    for index, found in features.items():
-        compared.features[index] = found
+    compared.features = [features.get(index, stored) for index, stored in enumerate(compared.features)]
     pairs = _shown_pairs(kept, [sides[index] for index in chosen], compared, tell)
     version = f"{engines.local_version()}-{trained.sha256[:12]}"
     return judge(pairs, Calibration.default(), version)

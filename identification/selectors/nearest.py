@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable
+from typing import Any
 
 from django.db import connection, transaction
 
@@ -47,7 +48,12 @@ def nearest_detections(
     """
     found: dict[int, list[int]] = defaultdict(list)
     query = _NEAREST.format(vector=_vector(model), model=model.pk)
-    values = {"population": population.pk, "other": Triage.OTHER.value, "count": count, "anchors": list(anchors)}
+    values: dict[str, Any] = {
+        "population": population.pk,
+        "other": Triage.OTHER.value,
+        "count": count,
+        "anchors": list(anchors),
+    }
     with transaction.atomic(), connection.cursor() as cursor:
         cursor.execute("SET LOCAL hnsw.iterative_scan = 'strict_order'")
         cursor.execute("SELECT set_config('hnsw.ef_search', %s, true)", [str(max(_EF_SEARCH, 2 * count))])

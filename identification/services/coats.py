@@ -108,7 +108,7 @@ def nearest_coats(
 
 def _proposing(coats: CoatSet) -> list[EmbeddingModel]:
     """The models whose vectors propose candidates."""
-    active = EmbeddingModel.objects.filter(pk=coats.model, trained=True).first()
+    active = active_model() if coats.trained else None
     aggregated = engines.aggregated_model()
     both = [model for model in (active, aggregated) if model is not None]
     return list({model.pk: model for model in both}.values())

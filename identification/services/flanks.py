@@ -179,7 +179,7 @@ def _walking(rows: Iterable[_Row]) -> dict[int, float]:
     for pk, image, station, camera, at, x1, x2 in animals.order_by("pk").values_list(
         "pk", "image_id", "image__station_id", "image__camera", "image__captured_at", "x1", "x2"
     ):
-        if (station, camera) in cameras:
+        if at is not None and (station, camera) in cameras:
             shown[image].append(((station, camera), Frame(pk, at, (x1 + x2) / 2, x2 - x1)))
     alone: dict[tuple[int, str], list[Frame]] = defaultdict(list)
     for boxes in shown.values():

@@ -178,7 +178,7 @@ def isolate(claim: Claim, context: PhotoContext) -> None:
         }
         for kind, name in names.items():
             photos.save(media_path(name), getattr(coat, kind))
-        values = {**names, "segmenter": coat.segmenter, "quality": coat.quality}
+        values: dict[str, Any] = {**names, "segmenter": coat.segmenter, "quality": coat.quality}
         estimate = estimates([Sighting(detection.pk, model=heading_left(coat.quality))], [])[detection.pk]
         values |= {"left_probability": estimate.left, "flank_evidence": estimate.evidence}
         with transaction.atomic():

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
+from typing import Any
 
 from django.db import transaction
 from django.db.models import Exists, OuterRef, Q
@@ -112,6 +113,7 @@ def triage_undo(*, acting_user: User | None, entry: AuditEntry) -> Triaged:
     """
     if entry.action != TRIAGED:
         raise UndoRefused("That was no triage of species.")
+    assert entry.survey_id is not None
     _hold(Survey.objects.filter(pk=entry.survey_id))
     if AuditEntry.objects.filter(action=UNDONE, survey=entry.survey_id, after__undoes=entry.pk).exists():
         raise UndoRefused("This has been taken back already.")
@@ -195,7 +197,7 @@ def _take_in(survey: Survey, back: list[Detection]) -> None:
     models_hold()
     model = active_model()
     rows = Detection.objects.filter(pk__in=[row.pk for row in back])
-    bare = ~Exists(LocalFeatureSet.objects.filter(detection=OuterRef("pk"), version__in=_versions(survey)))
+    bare: Any = ~Exists(LocalFeatureSet.objects.filter(detection=OuterRef("pk"), version__in=_versions(survey)))
     if model is not None:
         failed = Exists(model.encoding_failures.filter(detection=OuterRef("pk")))
         bare |= ~Exists(Embedding.objects.filter(detection=OuterRef("pk"), model=model)) & ~failed

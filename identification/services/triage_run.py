@@ -139,7 +139,7 @@ class _Scoring:
         learned = learn(known, used.wanted, used.groups) if known is not None else None
         reference = space.rows(looks, vectors)
         kind = "learned" if learned is not None else _kind(used.wanted)
-        values = []
+        values: list[float] = []
         for part in _parts(ids):
             self._tell(len(values), len(ids))
             rows = space.rows(*self._read(part))
@@ -191,11 +191,11 @@ class _Scoring:
         self._keep()
         if self.model is None:
             return looks, None
-        vectors = np.full((len(ids), self.model.dimension), np.nan, np.float32)
+        vectors = np.full((len(ids), self.model.dimension), np.nan)
         place = {pk: index for index, pk in enumerate(ids)}
         stored = Embedding.objects.filter(detection__in=ids, model=self.model).values_list("detection_id", "vector")
         for pk, vector in stored.iterator(chunk_size=200):
-            vectors[place[pk]] = np.asarray(vector, np.float32)
+            vectors[place[pk]] = np.asarray(vector)
         return looks, vectors
 
     def _keep(self) -> None:

@@ -92,7 +92,7 @@ def mark(request: HttpRequest, survey_id: int) -> HttpResponse:
     """Say of chosen boxes what they show. To overrule confirmed matches is for curators."""
     survey = survey_of(request, survey_id, Action.DECIDE)
     form = MarkForm(request.POST)
-    chosen = {number(text) for text in request.POST.getlist("box")} - {None}
+    chosen = {found for text in request.POST.getlist("box") if (found := number(text)) is not None}
     boxes = permissions.detections_for(account(request)).filter(image__survey=survey, pk__in=chosen)
     if not form.is_valid() or not chosen:
         messages.error(request, "Choose boxes first, and say what they are. Nothing was changed.")

@@ -135,8 +135,8 @@ def station_list(request: HttpRequest, survey_id: int) -> HttpResponse:
     context = {"survey": survey, "rows": rows, "exact": exact}
     context["may_reveal"] = permissions.may(account(request), Action.SEE_PLACES, survey)
     context["may_curate"] = permissions.may(account(request), Action.CURATE, survey)
-    context["compared"] = bool(request.GET.get("compare")) and context["may_curate"]
-    context["clocks"] = station_clocks(survey, compare=context["compared"])
+    compared = bool(request.GET.get("compare")) and bool(context["may_curate"])
+    context |= {"compared": compared, "clocks": station_clocks(survey, compare=compared)}
     return render(request, "identification/station_list.html", context)
 
 

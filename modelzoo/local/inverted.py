@@ -8,8 +8,8 @@ detection, and votes count together only where they move the coat the same way (
 et al. call it, here in place). The cost of a query grows with the length of the lists, a small share of the catalogue.
 """
 
-from collections.abc import Collection
-from typing import Any
+from collections.abc import Iterator
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,6 +32,13 @@ _MOST_WORDS = 256
 _SEED = 7
 
 
+class Coats(Protocol):
+    """Features of many detections that can be gone through again and again."""
+
+    def __len__(self) -> int: ...
+    def __iter__(self) -> Iterator[LocalFeatures]: ...
+
+
 class InvertedIndex:
     """Signatures of the descriptors of many detections, by cell. Detections keep their position.
 
@@ -39,7 +46,7 @@ class InvertedIndex:
     into. Memory: 32 bytes a keypoint, 16 MB per 1 000 detections of 500. Deterministic.
     """
 
-    def __init__(self, features: Collection[LocalFeatures], keypoints: int = 500, cells: int = 16) -> None:
+    def __init__(self, features: Coats, keypoints: int = 500, cells: int = 16) -> None:
         self.keypoints, self.cells = keypoints, cells
         self.detections = len(features)
         self._fit(features)
@@ -110,7 +117,7 @@ class InvertedIndex:
         order = order[votes[order] > 0]
         return order.astype(np.int64), votes[order]
 
-    def _fit(self, features: Collection[LocalFeatures]) -> None:
+    def _fit(self, features: Coats) -> None:
         """Axes, vocabularies and thresholds of signatures, from a sample of every detection's own descriptors."""
         each = max(8, _SAMPLE // max(self.detections, 1))
         total = 0
