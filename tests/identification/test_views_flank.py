@@ -7,7 +7,7 @@ import re
 import pytest
 from django.urls import reverse
 
-from identification.models import Detection, Flank
+from identification.models import Detection, Flank, Survey
 from identification.presenting import flank_reasons, flank_words
 from tests.identification.factories import client_of, make_reviewable_survey
 
@@ -17,7 +17,9 @@ pytestmark = pytest.mark.django_db
 @pytest.fixture
 def reviewable():
     survey, animals = make_reviewable_survey(individuals=2, photos=3)
-    Detection.objects.update(flank=Flank.UNKNOWN, left_probability=None, flank_evidence="", quality={})
+    Detection.objects.update(
+        flank=Flank.UNKNOWN, flank_by_person=False, left_probability=None, flank_evidence="", quality={}
+    )
     return survey, animals[0][0], animals[0][1]
 
 
@@ -28,6 +30,11 @@ def estimated(detection: Detection, left: float, flank: str = Flank.UNKNOWN, **v
 
 def chips(page: str) -> list[str]:
     return re.findall(r'<form class="chips".*?</form>', page, re.DOTALL)
+
+
+def pair_page(survey: Survey, anchor: Detection, candidate: Detection) -> str:
+    query = f"mode=photo&anchor={anchor.pk}&offer={candidate.pk}"
+    return client_of(survey).get(f"{reverse('review', args=[survey.pk])}?{query}").content.decode()
 
 
 @pytest.mark.parametrize(
@@ -61,8 +68,7 @@ def test_the_review_page_tells_guesses_from_what_is_known(reviewable) -> None:
     survey, anchor, candidate = reviewable
     estimated(anchor, 0.93)
     estimated(candidate, 0.998, Flank.LEFT)
-    page = client_of(survey).get(f"{reverse('review', args=[survey.pk])}?mode=photo&anchor={anchor.pk}&offer={candidate.pk}")
-    first, second = chips(page.content.decode())
+    first, second = chips(pair_page(survey, anchor, candidate))
     assert "probably left, 93 %" in first and "the walking direction" in first
     assert "estimated left, &gt;99 %" in second and 'class="chip estimated"' in second
     assert 'aria-pressed="true"' not in first + second and "Take back" not in first + second
@@ -70,8 +76,7 @@ def test_the_review_page_tells_guesses_from_what_is_known(reviewable) -> None:
 
 def test_both_sides_have_keys_for_every_answer(reviewable) -> None:
     survey, anchor, candidate = reviewable
-    page = client_of(survey).get(f"{reverse('review', args=[survey.pk])}?mode=photo&anchor={anchor.pk}&offer={candidate.pk}")
-    first, second = chips(page.content.decode())
+    first, second = chips(pair_page(survey, anchor, candidate))
     answers = r'value="(left|right|unknown)"[^>]*data-keys="(\w)"'
     assert re.findall(answers, first) == [("left", "l"), ("right", "r"), ("unknown", "f")]
     assert re.findall(answers, second) == [("left", "L"), ("right", "R"), ("unknown", "F")]
