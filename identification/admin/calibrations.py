@@ -53,11 +53,15 @@ class PairCalibrationAdmin(ReadOnlyAdmin):
         return "–" if said is None else f"{said:.3f}"
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
+        populations = list(Population.objects.order_by("name"))
+        wanted = request.GET.get("population", "")
+        # All decided candidates of a population are read: of one at a time.
+        shown = populations if len(populations) == 1 else [one for one in populations if str(one.pk) == wanted]
         states = [
-            {"population": one, "labels": labelled_candidates(one), "active": active_calibration(one)}
-            for one in Population.objects.order_by("name")
+            {"population": one, "labels": labelled_candidates(one), "active": active_calibration(one)} for one in shown
         ]
-        return super().changelist_view(request, {**(extra_context or {}), "states": states})
+        others = [one for one in populations if one not in shown]
+        return super().changelist_view(request, {**(extra_context or {}), "states": states, "others": others})
 
     def change_view(
         self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: Any = None
