@@ -9,13 +9,13 @@ from django.db import transaction
 from django.db.models import Q
 
 from ..errors import SpotIDError
-from ..models import Candidate, Category, Detection, DetectionSource, Flank, Image, User
+from ..models import Candidate, Category, Detection, DetectionSource, Flank, Image, Survey, User
 from .audit import audit_record
 from .flanks import candidates_narrow, flanks_follow
-from .individuals import population_lock
-from .matching import matching_invalidate
+from .matching import matching_hold, matching_invalidate
 from .proposals import proposals_follow
 from .queue import work_requeue
+from .triage import triage_hold
 from .triage_names import triage_names_follow
 
 ANNOTATABLE = ("flank", "species", "usable", "unusable_reason", "category")
@@ -40,11 +40,11 @@ def detection_annotate(
     changed, loosened = [], []
     called: dict[int, str] = {}
     ids = [detection.pk for detection in detections]
-    if "flank" in changes:
-        _populations_lock(ids)
-    for detection in (
-        Detection.objects.select_for_update(of=("self",)).filter(pk__in=ids).select_related("image__survey")
-    ):
+    if {"flank", "species"} & changes.keys():
+        # Both may change other boxes as well, and who does that takes what it holds in this order.
+        triage_hold(Survey.objects.filter(images__detections__in=ids).distinct())
+    rows = Detection.objects.select_for_update(of=("self",), no_key=True).filter(pk__in=ids)
+    for detection in rows.select_related("image__survey").order_by("pk"):
         before = {name: getattr(detection, name) for name in changes}
         if "species" in changes and before["species"] != changes["species"]:
             called[detection.pk] = before["species"]
@@ -69,6 +69,7 @@ def detection_annotate(
     if "flank" in changes and changed:
         # Before candidates go: those that the new flank rules out speak against estimates of others.
         flanks_follow(detections=changed)
+    matching_hold(populations={detection.image.survey.population_id for detection in changed})
     for detection in changed:
         _narrow(detection)
     for image in {detection.image for detection in changed if "category" in changes}:
@@ -89,13 +90,6 @@ def _narrow(detection: Detection) -> None:
         own.delete()
         return
     candidates_narrow(detection=detection)
-
-
-def _populations_lock(detections: list[int]) -> None:
-    """In one order, so that two people who annotate at once wait for each other and not for ever."""
-    populations = Detection.objects.filter(pk__in=detections).values_list("image__survey__population_id", flat=True)
-    for population in sorted(set(populations)):
-        population_lock(population)
 
 
 def _is_looser(before: dict[str, Any], changes: dict[str, Any]) -> bool:

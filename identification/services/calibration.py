@@ -29,7 +29,7 @@ from ..selectors.calibration import (
 )
 from .activation import active_model
 from .audit import audit_record
-from .matching import matching_invalidate
+from .matching import matching_hold, matching_invalidate
 
 logger = logging.getLogger(__name__)
 
@@ -60,7 +60,7 @@ def calibration_fit(*, population: Population, acting_user: User | None) -> Cali
     if found.coefficients is None:
         return CalibrationOutcome(None, False, 0, found.sentence)
     with transaction.atomic():
-        surveys = _hold(population)
+        surveys = matching_hold(populations=[population.pk])
         before = active_calibration(population)
         if found.kept:
             PairCalibration.objects.filter(population=population, active=True).update(active=False)
@@ -90,7 +90,7 @@ def calibration_rollback(*, population: Population, acting_user: User | None) ->
     """Go back to the calibration before the active one; None: the one that ships serves. Raises SpotIDError."""
     _administrators_only(acting_user)
     with transaction.atomic():
-        surveys = _hold(population)
+        surveys = matching_hold(populations=[population.pk])
         left = active_calibration(population)
         if left is None:
             raise SpotIDError(f"{population} uses the calibration that ships; there is nothing to go back to.")
@@ -145,11 +145,6 @@ def calibration_due(population: Population) -> bool:
 def _administrators_only(acting_user: User | None) -> None:
     if acting_user is not None and not permissions.is_administrator(acting_user):
         raise SpotIDError("Calibrations are for administrators.")
-
-
-def _hold(population: Population) -> list[Survey]:
-    """Hold the population's surveys for the transaction: a matching run stores before this or after, not meanwhile."""
-    return list(Survey.objects.select_for_update().filter(population=population).order_by("pk"))
 
 
 def _refresh(population: Population, surveys: list[Survey], active: PairCalibration | None) -> int:

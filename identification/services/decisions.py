@@ -45,6 +45,10 @@ def decision_record(
     a, b = sorted((first, second), key=lambda detection: detection.pk)
     _check_comparable(a, b, verdict, provenance)
     population = population_lock(a.image.survey.population_id)
+    # Read under the lock that whoever marks species holds, too: the boxes at hand may be older than such a mark.
+    other = Detection.objects.filter(pk__in=[a.pk, b.pk], triage=Triage.OTHER)
+    if verdict == Verdict.MATCH and other.exists():
+        raise Incomparable("One of these is marked as another species; restore it before it is matched.")
     edge, _ = MatchEdge.objects.select_for_update().get_or_create(a=a, b=b)
     if expected_version is not None and edge.version != expected_version:
         raise StaleEdge(
@@ -130,8 +134,6 @@ def _check_comparable(a: Detection, b: Detection, verdict: str, provenance: str)
         raise Incomparable("These photos belong to two populations.")
     if verdict != Verdict.MATCH:
         return
-    if Triage.OTHER in (a.triage, b.triage):
-        raise Incomparable("One of these is marked as another species; restore it before it is matched.")
     if a.image_id == b.image_id:
         raise Incomparable("These are two animals on one photo: they cannot be the same individual.")
     flanks = {a.flank, b.flank}

@@ -24,7 +24,7 @@ from ..matching.flanks import (
 )
 from ..models import Candidate, Category, Detection, MatchEdge, Provenance, Survey, Verdict
 from .individuals import population_lock
-from .matching import matching_invalidate
+from .matching import matching_hold, matching_invalidate
 
 # A word of a person is followed along verified matches to this many others at once; the next matching sees to the rest.
 FOLLOWED_AT_MOST = 200
@@ -145,7 +145,9 @@ def _apply(rows: dict[int, _Row], links: Iterable[SameFlank], wanted: Collection
         # A person may have named one meanwhile: it stays.
         chosen = Detection.objects.filter(pk__in=[pk for pk, said in turned.items() if said == flank])
         chosen.filter(flank_by_person=False).update(flank=flank)
-    for detection in Detection.objects.filter(pk__in=turned):
+    there = Detection.objects.filter(pk__in=turned)
+    matching_hold(populations=there.order_by().values_list("image__survey__population", flat=True).distinct())
+    for detection in there:
         candidates_narrow(detection=detection)
     # Only what was left or right and no longer is can meet photos that it could not meet before.
     loosened = {rows[pk].survey for pk in turned if rows[pk].flank != UNKNOWN}

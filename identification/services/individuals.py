@@ -14,8 +14,11 @@ from .audit import audit_record
 
 
 def population_lock(population_id: int) -> Population:
-    """Serialise everything that changes the graph of one population; ends with the transaction."""
-    return Population.objects.select_for_update().get(pk=population_id)
+    """Serialise everything that changes the graph of one population; ends with the transaction.
+
+    Rows that name the population can be written by others meanwhile: they do not wait, and nobody waits for them.
+    """
+    return Population.objects.select_for_update(no_key=True).get(pk=population_id)
 
 
 def individuals_resolve(*, population: Population, detections: Collection[int]) -> list[Individual]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from django.conf import settings
@@ -104,9 +105,19 @@ def matching_renew(*, claim: MatchingClaim, progress: float) -> None:
     heartbeat()
 
 
+def matching_hold(*, populations: Iterable[int]) -> list[Survey]:
+    """Hold the surveys of populations, in one order, until the transaction ends; boxes are locked before, if at all.
+
+    For who is about to drop or rewrite candidates: a matching run stores before that or after, and as all take surveys
+    before candidates, no two of them wait for each other. Decisions go on: they only name the survey.
+    """
+    surveys = Survey.objects.select_for_update(no_key=True).filter(population__in=list(populations))
+    return list(surveys.order_by("pk"))
+
+
 def matching_fence(*, claim: MatchingClaim) -> None:
     """Hold the survey for the running transaction. Raises LeaseLost when the claim is no longer valid."""
-    held = Survey.objects.select_for_update().filter(
+    held = Survey.objects.select_for_update(no_key=True).filter(
         pk=claim.survey_id, matching_token=claim.token, matching_state=Survey.Matching.RUNNING
     )
     if not held.exists():

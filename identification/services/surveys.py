@@ -132,7 +132,7 @@ def population_describe(*, population: Population, species: str, code_prefix: st
 
     Boxes that are called another species than it take no part from here on; those that the former name put aside do.
     """
-    population = Population.objects.select_for_update().get(pk=population.pk)
+    population = population_lock(population.pk)
     former, population.species, population.code_prefix = population.species, species, code_prefix
     population.save(update_fields=["species", "code_prefix"])
     triage_species_changed(population=population, formerly=former)

@@ -32,7 +32,7 @@ from ..selectors.triage import TRIAGED, UNDONE, below_threshold, in_confirmed_ma
 from .activation import active_model, models_hold
 from .audit import audit_record
 from .individuals import population_lock
-from .matching import matching_invalidate
+from .matching import matching_hold, matching_invalidate
 from .proposals import proposals_follow
 from .queue import work_requeue
 from .triage_queue import triage_request
@@ -93,7 +93,7 @@ def triage_below(
     Those in confirmed matches are left alone. Raises SpotIDError when scores are no longer of that version, or not
     exactly `expected` boxes are concerned: then somebody or something changed what was looked at.
     """
-    _hold([survey])
+    triage_hold([survey])
     if triage_version(survey) != version:
         raise SpotIDError("The scores were computed anew in the meantime. Look at them again. Nothing was changed.")
     rows = list(below_threshold(survey, threshold))
@@ -107,31 +107,38 @@ def triage_below(
 
 @transaction.atomic
 def triage_undo(*, acting_user: User | None, entry: AuditEntry) -> Triaged:
-    """Bring every box back to what it was before one triage; those that were changed since are left and counted.
+    """Bring every box back to what it was before one triage; those that were changed since are left and counted, and so
+    are those that would be another species again but were matched or declared in the meantime.
 
     Raises UndoRefused when the entry is no triage, or was taken back already.
     """
     if entry.action != TRIAGED:
         raise UndoRefused("That was no triage of species.")
     assert entry.survey_id is not None
-    _hold(Survey.objects.filter(pk=entry.survey_id))
+    triage_hold(Survey.objects.filter(pk=entry.survey_id))
     if AuditEntry.objects.filter(action=UNDONE, survey=entry.survey_id, after__undoes=entry.pk).exists():
         raise UndoRefused("This has been taken back already.")
     before = {int(pk): (state[0], state[1]) for pk, state in entry.before["boxes"].items()}
     rows = _locked(before)
     now = (entry.after["triage"], entry.after["by_person"])
-    states = {row.pk: before[row.pk] for row in rows if (row.triage, row.triage_by_person) == now}
+    matched = in_confirmed_matches([pk for pk, (triage, _) in before.items() if triage == Triage.OTHER])
+    same = (row for row in rows if (row.triage, row.triage_by_person) == now and row.pk not in matched)
+    states = {row.pk: before[row.pk] for row in same}
     left = len(before) - len(states)
     return Triaged(_write(acting_user, rows, states, UNDONE, {"undoes": entry.pk}), len(states), left)
 
 
 def _locked(ids: Collection[int]) -> list[Detection]:
-    _hold(Survey.objects.filter(images__detections__in=ids).distinct())
-    rows = Detection.objects.select_for_update(of=("self",)).filter(pk__in=ids).select_related("image__survey")
+    triage_hold(Survey.objects.filter(images__detections__in=ids).distinct())
+    rows = (
+        Detection.objects.select_for_update(of=("self",), no_key=True)
+        .filter(pk__in=ids)
+        .select_related("image__survey")
+    )
     return list(rows.order_by("pk"))
 
 
-def _hold(surveys: Iterable[Survey]) -> None:
+def triage_hold(surveys: Iterable[Survey]) -> None:
     """Hold the graphs of the populations, so that no match is confirmed meanwhile, then the scores; boxes come last.
 
     Who stores scores takes them in the same order.
@@ -182,6 +189,7 @@ def _write(
 def _take_out(gone: list[Detection]) -> None:
     """Drop the pairs with what takes no part any more. An anchor that lost a candidate has room for another."""
     ids = [row.pk for row in gone]
+    matching_hold(populations={row.image.survey.population_id for row in gone})
     lost = Candidate.objects.filter(detection__in=ids).exclude(anchor__in=ids)
     surveys = set(lost.values_list("anchor__image__survey", flat=True).order_by())
     Candidate.objects.filter(Q(anchor__in=ids) | Q(detection__in=ids)).delete()

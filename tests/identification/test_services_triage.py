@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 
 from identification.errors import Incomparable, SpotIDError, UndoRefused
 from identification.models import (
@@ -98,6 +100,43 @@ def test_what_was_said_since_is_left_when_something_is_taken_back(world: World) 
     assert (done.changed, done.left) == (2, 1)
     animals[0][1].refresh_from_db()
     assert animals[0][1].triage == Triage.WANTED
+
+
+def test_what_was_matched_since_is_not_put_aside_by_taking_back(world: World) -> None:
+    _, animals = world
+    _put_aside(animals[0][0], animals[1][0])
+    back = detections_triage(acting_user=None, detections=[animals[0][0], animals[1][0]], triage=Triage.UNDECIDED)
+    make.match(None, Detection.objects.get(pk=animals[0][0].pk), animals[0][1])
+    done = triage_undo(acting_user=None, entry=back.entries[0])
+    assert (done.changed, done.left) == (1, 1)
+    assert list(Detection.objects.filter(triage=Triage.OTHER)) == [animals[1][0]]
+
+
+def test_a_mark_counts_also_where_a_box_was_read_before_it(world: World) -> None:
+    _, animals = world
+    read_before = animals[0][0]
+    _put_aside(read_before)
+    assert read_before.triage == Triage.UNDECIDED
+    with pytest.raises(Incomparable):
+        make.match(None, read_before, animals[0][1])
+
+
+def test_surveys_are_held_before_their_candidates_go(world: World) -> None:
+    """Who stores candidates holds the survey first: the other way round the two would wait for each other for ever."""
+    _, animals = world
+    for change in (
+        lambda: _put_aside(animals[0][0]),
+        lambda: detection_annotate(acting_user=None, detections=[animals[1][0]], usable=False),
+        lambda: detection_annotate(acting_user=None, detections=[animals[1][1]], flank="left"),
+    ):
+        with CaptureQueriesContext(connection) as queries:
+            change()
+        said = [query["sql"] for query in queries]
+        held = next(i for i, sql in enumerate(said) if 'FROM "identification_survey"' in sql and "NO KEY" in sql)
+        gone = [i for i, sql in enumerate(said) if sql.startswith('DELETE FROM "identification_candidate"')]
+        boxes = [i for i, sql in enumerate(said) if 'FROM "identification_detection"' in sql and "FOR " in sql]
+        assert gone and all(held < i for i in gone)
+        assert boxes and all(i < held for i in boxes)
 
 
 def test_what_is_in_a_confirmed_match_is_refused_all_or_nothing(world: World) -> None:
