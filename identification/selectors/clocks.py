@@ -11,7 +11,8 @@ import numpy as np
 from django.db.models import Count, Max, Min, Q
 
 from ..matching.clocks import CameraTimes, ClockEstimate, clock_estimate, likelier_wrong
-from ..models import CameraClock, Image, Station, Survey
+from ..models import CameraClock, Image, Station, Survey, User
+from ..permissions import images_for
 from ..presenting import span_words
 from .shots import CLOCK_SUSPECT
 
@@ -109,11 +110,14 @@ def _span(seconds: int) -> str:
     return f"{words} ({seconds} s)" if seconds >= 60 else words
 
 
-def station_clocks(survey: Survey, *, compare: bool = False) -> list[StationClocks]:
-    """Every station with its cameras; `compare` also compares the clocks of each two cameras of one station."""
+def station_clocks(survey: Survey, *, user: User, compare: bool = False) -> list[StationClocks]:
+    """Every station with the cameras of which the account sees photos, and only those photos counted.
+
+    compare: also compare the clocks of each two cameras of one station, by all photos: for curators.
+    """
     stations = {station.pk: StationClocks(station) for station in survey.stations.order_by("code")}
     clocks = {(c.station_id, c.camera): c for c in CameraClock.objects.filter(station__survey=survey)}
-    photos = Image.objects.filter(survey=survey, station__isnull=False)
+    photos = images_for(user).filter(survey=survey, station__isnull=False)
     rows = (
         photos.order_by("station_id", "camera")
         .values_list("station_id", "camera")

@@ -136,7 +136,7 @@ def station_list(request: HttpRequest, survey_id: int) -> HttpResponse:
     context["may_reveal"] = permissions.may(account(request), Action.SEE_PLACES, survey)
     context["may_curate"] = permissions.may(account(request), Action.CURATE, survey)
     compared = bool(request.GET.get("compare")) and bool(context["may_curate"])
-    context |= {"compared": compared, "clocks": station_clocks(survey, compare=compared)}
+    context |= {"compared": compared, "clocks": station_clocks(survey, user=account(request), compare=compared)}
     return render(request, "identification/station_list.html", context)
 
 

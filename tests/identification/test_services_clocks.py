@@ -165,13 +165,13 @@ def test_setting_the_offset_that_was_found_makes_the_clocks_agree() -> None:
     survey = make.make_survey()
     passing_both(survey, behind=250)
     client = client_of(survey)
-    [comparison] = station_clocks(survey, compare=True)[0].comparisons
+    [comparison] = station_clocks(survey, user=make.make_user(superuser=True), compare=True)[0].comparisons
     remedy = next(item for item in comparison.remedies if item.camera == "B")
     assert abs(remedy.offset - 248) <= 1
     form = {"station": survey.stations.get().pk, "camera": "B", "offset_seconds": remedy.offset, "compare": "1"}
     answer = client.post(reverse("survey-clocks", args=[survey.pk]), form, follow=True)
     assert "The times of 8 photos moved" in answer.content.decode()
-    [comparison] = station_clocks(survey, compare=True)[0].comparisons
+    [comparison] = station_clocks(survey, user=make.make_user(superuser=True), compare=True)[0].comparisons
     assert comparison.estimate is not None and comparison.estimate.agrees and comparison.remedies == []
 
 
@@ -180,7 +180,7 @@ def test_an_implausible_clock_is_named() -> None:
     passing_both(survey, behind=400 * 86400)
     for number in range(5):
         sighting(survey, 86400 * number, place="ST02")
-    [comparison] = station_clocks(survey, compare=True)[0].comparisons
+    [comparison] = station_clocks(survey, user=make.make_user(superuser=True), compare=True)[0].comparisons
     assert [(item.camera, item.likelier) for item in comparison.remedies] == [("B", True), ("A", False)]
 
 
@@ -201,3 +201,13 @@ def test_a_form_that_says_nothing_sensible_changes_nothing() -> None:
 
 def test_offsets_in_words() -> None:
     assert [offset_words(s) for s in (0, 45, -3660)] == ["none", "+45 seconds", "−1 h 1 min (3660 s)"]
+
+
+def test_photos_of_people_are_counted_only_for_those_who_may_see_them() -> None:
+    survey = make.make_survey()
+    sighting(survey, 0)
+    sighting(survey, 86400, has_person=True)
+    of_reviewer = station_clocks(survey, user=make.make_member(survey, Role.REVIEWER))[0].cameras
+    of_curator = station_clocks(survey, user=make.make_member(survey, Role.CURATOR))[0].cameras
+    assert [(row.photos, row.last) for row in of_reviewer] == [(1, START)]
+    assert [row.photos for row in of_curator] == [2]
