@@ -1,7 +1,7 @@
 """The queue of a review: built from candidates once, then kept in memory and brought up to date by what has changed.
 
 A survey may have a hundred thousand candidates, and a reviewer answers every few seconds. So each process keeps the
-queues of the last few reviews; every request asks the database, in four small queries, whether boxes, candidates or
+queues of the last few reviews; every request asks the database, in five small queries, whether boxes, candidates or
 decisions have changed since. New decisions are followed one by one; whatever else has changed, the queue is built anew.
 """
 
@@ -22,7 +22,7 @@ from ..matching.graph import ordered
 from ..matching.pooling import Pair, agreement
 from ..matching.progress import Completeness, answers_of, beyond_depth, completeness, matched_pairs
 from ..matching.queue import Queue
-from ..models import Candidate, Decision, Detection, Flank, MatchEdge, Survey, User
+from ..models import Candidate, Decision, Detection, Flank, MatchEdge, PairCalibration, Survey, User
 from ..permissions import Action, surveys_for
 
 KEPT = 4
@@ -120,7 +120,9 @@ def _digest(rows: QuerySet[Any], *names: str) -> tuple[Any, ...]:
 def _stamp(survey: Survey) -> tuple[Any, ...]:
     boxes = _digest(_boxes(survey), "pk", "flank", "left_probability")
     newest = Candidate.objects.aggregate(newest=Max("pk"))["newest"]
-    return (survey.matched_at, newest, *boxes)
+    # Another calibration changes probabilities of candidates in their place.
+    calibration = PairCalibration.objects.filter(population=survey.population_id, active=True).values_list("pk")
+    return (survey.matched_at, newest, calibration.first(), *boxes)
 
 
 def _edges(survey: Survey) -> QuerySet[MatchEdge]:

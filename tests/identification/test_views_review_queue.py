@@ -18,6 +18,7 @@ from identification.models import (
     Image,
     Individual,
     MatchEdge,
+    PairCalibration,
     ReviewPosition,
     Role,
     Survey,
@@ -403,3 +404,13 @@ def _many(number: int, *, candidates: int) -> tuple[Survey, list[Detection]]:
     with connection.cursor() as cursor:  # as the server does by itself soon after so many new rows
         cursor.execute("ANALYZE identification_image, identification_detection, identification_candidate")
     return survey, photos
+
+
+def test_probabilities_of_another_calibration_are_shown_at_once(reviewed) -> None:
+    client, _, survey, _ = reviewed
+    before = page(client, survey).context["page"].question.probability
+    Candidate.objects.update(probability=0.6)
+    PairCalibration.objects.create(
+        population=survey.population, coefficients={}, version="own", features="", pairs=1, right=1, active=True
+    )
+    assert before != page(client, survey).context["page"].question.probability == pytest.approx(0.6)
