@@ -121,7 +121,7 @@ def coats_complete(
 
     Coats lack them after an update that stores features in another form, and after another model took over. Vectors
     are made where there are more than `vectors_from` coats: fewer are all verified. Returns of how many coats local
-    features were made; one whose files are gone is told in the log and stays without.
+    features were made, in place of those of another form; one whose files are gone is told in the log.
     """
     detections = Detection.objects.comparable().filter(image__survey__population=population).exclude(crop="")
     version = engines.local_version()
@@ -150,6 +150,8 @@ def _features_complete(
                 continue
             made.append(LocalFeatureSet(detection_id=pk, version=version, count=count, data=data))
         done += len(LocalFeatureSet.objects.bulk_create(made, ignore_conflicts=True))
+        former = LocalFeatureSet.objects.filter(detection__in=[row.detection_id for row in made])
+        former.exclude(version=version).delete()
         if progress is not None:
             progress(start, len(rows))
     return done

@@ -58,6 +58,7 @@ def test_features_of_an_older_form_are_made_anew_before_matching(survey) -> None
     assert coats_complete(population=survey.population, vectors_from=250) == len(fresh) - 1
     now = LocalFeatureSet.objects.filter(version=engines.local_version())
     assert {row.detection_id: bytes(row.data) for row in now} == {k: v for k, v in fresh.items() if k != lost.pk}
+    assert [row.detection_id for row in LocalFeatureSet.objects.exclude(pk__in=now)] == [lost.pk], "one form is kept"
     assert coats_complete(population=survey.population, vectors_from=250) == 0
     assert not EmbeddingModel.objects.filter(config__kind="rootsift-vlad").exists(), "few coats need no vectors"
 
