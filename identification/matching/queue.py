@@ -140,9 +140,6 @@ class Queue:
         """What is compared between any two groups, open or settled, each once."""
         return (link for group, links in self._links.items() for other, link in links.items() if group == link.left)
 
-    def links_of(self, detection: int) -> list[Link]:
-        return list(self._links.get(self.group(detection), {}).values())
-
     @property
     def open(self) -> int:
         """How many questions are left."""
