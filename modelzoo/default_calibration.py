@@ -2,26 +2,26 @@
 
 Command: bench default_calibration --surveys 4 --photos 64 --write
 Fitted on 960 candidate pairs (29.3% of them right) of synthetic surveys, seeds from 101.
-Local features rootsift-1-61b7f3f7. No real photo had a part in it.
-embedding: SHA-256 of the weights of rootsift-vlad, if its similarities count; empty: they gained nothing.
+Local features rootsift-1-b2f3ac26. No real photo had a part in it.
+embedding: SHA-256 of the weights of rootsift-vlad-2, if its similarities count; empty: they gained nothing.
 """
 
 COEFFICIENTS: dict[str, float | str] = {
-    "intercept": -6.6283,
-    "weight": 4.8267,
-    "fused_intercept": -6.6283,
-    "fused_weight": 4.8267,
+    "intercept": -8.3765,
+    "weight": 7.852,
+    "fused_intercept": -8.3765,
+    "fused_weight": 7.852,
     "similarity": 0.0,
     "embedding": "",
-    "usual_weight": 0.3003,
-    "version": "synthetic-rootsift-1-61b7f3f7",
+    "usual_weight": 0.3029,
+    "version": "synthetic-rootsift-1-b2f3ac26",
 }
 
 PAIR_MODEL: dict[str, object] = {
-    "intercept": -0.503,
-    "slopes": {"score": 0.7336},
+    "intercept": -0.5673,
+    "slopes": {"score": 0.8296},
     "level_cap": 0.0,
-    "share": 0.2555,
-    "scores": "synthetic-rootsift-1-61b7f3f7",
-    "version": "pairs-synthetic-rootsift-1-61b7f3f7",
+    "share": 0.1633,
+    "scores": "synthetic-rootsift-1-b2f3ac26",
+    "version": "pairs-synthetic-rootsift-1-b2f3ac26",
 }
