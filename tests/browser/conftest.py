@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 
 import pytest
 from django.conf import settings
+from django.urls import reverse
 from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, Playwright, Request, sync_playwright
 
 from identification.models import User
@@ -93,10 +94,11 @@ def watch(live_server) -> Iterator[Watch]:  # type: ignore[no-untyped-def]
 def new_page(chromium: Browser, live_server, watch: Watch, media_root: Path) -> Iterator[NewPage]:  # type: ignore[no-untyped-def]
     """Opens pages; with `user` signed in, by cookie where signing in is not what the test is about."""
     contexts: list[BrowserContext] = []
+    reverse("admin:index")  # imports every view, for which the first page would otherwise have to wait
 
     def open_page(user: User | None = None, *, viewport: dict[str, int] | None = None, **options: object) -> Page:
         context = chromium.new_context(base_url=live_server.url, viewport=viewport or WIDE, **options)  # type: ignore[arg-type]
-        context.set_default_timeout(10_000)
+        context.set_default_timeout(20_000)
         contexts.append(context)
         if user is not None:
             from django.test import Client
