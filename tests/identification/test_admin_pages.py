@@ -56,6 +56,10 @@ def fill(times: int) -> None:
         began = animals[0][0].image.captured_at
         group = models.LinkProposal.objects.create(survey=survey, kind="same_event", started_at=began, seconds=2)
         group.detections.set(animals[0])
+        models.TriageRun.objects.create(survey=survey, requested=1, served=1, version=1)
+        models.PairCalibration.objects.create(
+            population=survey.population, coefficients={}, version="pairs-1", features="v", pairs=50, right=25
+        )
         models.CameraClock.objects.create(station=survey.stations.first(), camera="A", offset_seconds=60)
         models.ModelActivation.objects.create(model=model, state="done")
         models.EncodingFailure.objects.create(detection=animals[1][0], model=model, reason="It is black.")
