@@ -27,6 +27,7 @@ class HotSpotterRun:
     scores: NDArray[np.float64]
     extraction_seconds: float
     seconds_per_query: float
+    processor_seconds_per_query: float
 
 
 def environment(folder: Path) -> Path:
@@ -55,6 +56,7 @@ def rank(photos: list[Path], work: Path) -> HotSpotterRun:
                 found["scores"],
                 float(found["feature_seconds"]) / len(photos),
                 float(found["query_seconds"]) / len(photos),
+                float(found["query_processor_seconds"]) / len(photos),
             )
 
 
