@@ -3,7 +3,12 @@
 import os
 from pathlib import Path
 
+import hypothesis
 import pytest
+
+# Machines that test are slow and busy: an example that takes long says nothing.
+hypothesis.settings.register_profile("spotid", deadline=None)
+hypothesis.settings.load_profile("spotid")
 
 ROOT = Path(__file__).resolve().parent.parent
 

@@ -24,12 +24,16 @@ def population_lock(population_id: int) -> Population:
 def individuals_resolve(*, population: Population, detections: Collection[int]) -> list[Individual]:
     """Bring the individuals of these detections' components in line with the graph.
 
-    A component that contains a contradiction keeps the assignments it had, so nothing is merged silently. Call it with
-    the population locked. Returns the individuals that stand for the components, contradictory ones left out.
+    A component that contains a contradiction keeps the assignments it had, so nothing is merged silently; only to an
+    individual that stands for another component nothing of it is assigned. Call it with the population locked. Returns
+    the individuals that stand for the components, contradictory ones left out.
     """
     members = component_of(detections)
     graph = SignedGraph.of(edges_among(members, Verdict.MATCH))
-    components = [part for part in graph.components(members) if not contradictions_among(part)]
+    components: list[frozenset[int]] = []
+    contradictory: list[frozenset[int]] = []
+    for part in graph.components(members):
+        (contradictory if contradictions_among(part) else components).append(part)
     _move_founders(components)
     standing = []
     for part in components:
@@ -37,6 +41,9 @@ def individuals_resolve(*, population: Population, detections: Collection[int]) 
         _assign(part, individual)
         if individual is not None:
             standing.append(individual)
+    for part in contradictory:
+        astray = Detection.objects.filter(pk__in=part, individual__isnull=False).exclude(individual__founder__in=part)
+        astray.update(individual=None)
     return standing
 
 

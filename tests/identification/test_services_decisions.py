@@ -242,6 +242,17 @@ def test_a_name_is_cleaned_audited_and_bounded(photos, reviewer) -> None:
         individual_rename(acting_user=reviewer, individual=individual, name="x" * 121)
 
 
+def test_what_falls_off_an_individual_into_a_contradiction_is_not_that_individual_s_any_more(photos, reviewer) -> None:
+    first = match(reviewer, photos[0], photos[2])
+    match(reviewer, photos[3], photos[4])
+    match(reviewer, photos[2], photos[3], "no_match")
+    match(reviewer, photos[0], photos[1])
+    match(reviewer, photos[2], photos[4], confirm_contradiction=True)
+    assert individuals_of(photos) == [1, 1, 1, 2, 2, None], "a contradiction merges nothing"
+    decision_undo(acting_user=reviewer, decision=first)
+    assert individuals_of(photos) == [1, 1, None, 2, 2, None]
+
+
 steps = st.lists(
     st.tuples(st.sampled_from(["match", "no_match", "unsure", "undo"]), st.integers(0, 5), st.integers(0, 5)),
     max_size=12,
