@@ -307,13 +307,13 @@ def create_vector_index(model: EmbeddingModel) -> None:
     pgvector indexes `vector` up to 2 000 dimensions and `halfvec` up to 4 000; longer ones are searched exactly, and so
     is a model whose index cannot be made now, because a backup or another long transaction would have to be waited for.
     """
-    kind, operators = ("vector", "vector_cosine_ops") if model.dimension <= 2000 else ("halfvec", "halfvec_cosine_ops")
-    if model.dimension > 4000:
+    kind = model.compared_as
+    if not kind:
         return
     name = _index_name(model)
     create = (
         f"IF NOT EXISTS {name} ON identification_embedding "
-        f"USING hnsw ((vector::{kind}({model.dimension:d})) {operators}) WHERE model_id = {model.pk:d}"
+        f"USING hnsw ((vector::{kind}({model.dimension:d})) {kind}_cosine_ops) WHERE model_id = {model.pk:d}"
     )
     with connection.cursor() as cursor:
         cursor.execute("SELECT indisvalid FROM pg_index WHERE indexrelid = to_regclass(%s)", [name])

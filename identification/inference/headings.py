@@ -50,11 +50,5 @@ def heading_is_current(quality: dict[str, Any]) -> bool:
 
 def heading_made(crop: Path, mask: Path | None) -> dict[str, Any] | None:
     """From files; None when the crop cannot be read."""
-    try:
-        pixels = photos.load(crop)
-        shown = photos.load_gray(mask) if mask is not None and mask.is_file() else None
-    except OSError:
-        return None
-    if shown is not None and shown.shape != pixels.shape[:2]:
-        shown = None
-    return heading_stored(pixels, shown)
+    read = photos.load_masked(crop, mask)
+    return None if read is None else heading_stored(*read)

@@ -204,6 +204,16 @@ def load_gray(path: Path) -> Any:
         return np.asarray(image.convert("L"))
 
 
+def load_masked(crop: Path, mask: Path | None) -> tuple[Any, Any | None] | None:
+    """A stored crop with its mask (H×W, None where there is none that fits it); None when the crop cannot be read."""
+    try:
+        pixels = load(crop)
+        shown = load_gray(mask) if mask is not None and mask.is_file() else None
+    except OSError:
+        return None
+    return pixels, shown if shown is not None and shown.shape == pixels.shape[:2] else None
+
+
 def is_infrared(pixels: Any) -> bool:
     from preprocessing.detection.background import is_infrared
 

@@ -19,6 +19,7 @@ from datetime import datetime
 from itertools import pairwise
 
 from .events import BURST_SECONDS
+from .pooling import log_odds
 
 LEFT, RIGHT, UNKNOWN = "left", "right", "unknown"
 
@@ -41,8 +42,6 @@ HARDLY_DOUBTED_PROBABILITY = 0.99
 # Estimates of other photos are no independent witnesses: together they move one by this much at most.
 PEERS_AT_MOST = 2.0
 
-# Bound of what a single probability may say, so that a stored 0 or 1 is no infinite evidence.
-_MOST = 12.0
 # Evidence is named when it moves the estimate by at least this much.
 _WORTH_NAMING = 0.2
 _FADED = 0.05
@@ -97,13 +96,6 @@ class Frame:
     at: datetime
     centre: float
     width: float
-
-
-def log_odds(probability: float) -> float:
-    """Of a probability from 0 to 1, bounded to ±12."""
-    if not 0 < probability < 1:
-        return _MOST if probability >= 1 else -_MOST
-    return max(-_MOST, min(_MOST, math.log(probability / (1 - probability))))
 
 
 def walking(frames: Sequence[Frame]) -> dict[int, float]:

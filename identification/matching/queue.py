@@ -203,19 +203,15 @@ class Queue:
         return other in self._refused.get(one, ()) or not images.isdisjoint(self._groups[other].images)
 
     def alone(self) -> list[tuple[int, float]]:
-        """Single photos with open questions, and the probability that one of these is a match, the likeliest first.
+        """Single photos with open questions, and the probability of the likeliest of these, the likeliest first.
 
-        The animals are exclusive: at most one of them is the photo's, so odds add up.
+        Whether anyone else is the animal of a photo is told best by the best group alone: docs/decisions/0026.
         """
         found = []
         for detection, group in self._singles():
-            odds = sum(
-                link.probability / max(1e-9, 1.0 - link.probability)
-                for link in self._links.get(group, {}).values()
-                if link.open
-            )
-            if odds:
-                found.append((detection, odds / (1.0 + odds)))
+            open_ones = [link.probability for link in self._links.get(group, {}).values() if link.open]
+            if open_ones:
+                found.append((detection, max(open_ones)))
         return sorted(found, key=lambda item: (-item[1], item[0]))
 
     def _singles(self) -> Iterator[tuple[int, int]]:

@@ -8,6 +8,9 @@ from pgvector.django import VectorField
 from .access import User
 from .image import Detection
 
+# What pgvector indexes, in dimensions.
+LONGEST_VECTOR, LONGEST_HALFVEC = 2000, 4000
+
 
 class EmbeddingModel(models.Model):
     """One set of weights with everything that gives its vectors meaning."""
@@ -48,6 +51,13 @@ class EmbeddingModel(models.Model):
 
     def __str__(self) -> str:
         return self.name
+
+    @property
+    def compared_as(self) -> str:
+        """The pgvector type by which vectors are indexed and compared; "" where they are too long for an index."""
+        if self.dimension <= LONGEST_VECTOR:
+            return "vector"
+        return "halfvec" if self.dimension <= LONGEST_HALFVEC else ""
 
 
 class ModelActivation(models.Model):

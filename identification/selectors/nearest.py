@@ -10,8 +10,6 @@ from django.db import connection, transaction
 
 from ..models import EmbeddingModel, Population, Triage
 
-# pgvector indexes `vector` up to 2 000 dimensions and `halfvec` up to 4 000.
-_LONGEST_VECTOR, _LONGEST_HALFVEC = 2000, 4000
 # With less an index scan answers fewer rows than are asked for, and misses one in five of the nearest.
 _EF_SEARCH = 200
 
@@ -64,8 +62,4 @@ def nearest_detections(
 
 
 def _vector(model: EmbeddingModel) -> str:
-    if model.dimension <= _LONGEST_VECTOR:
-        return f"vector::vector({model.dimension:d})"
-    if model.dimension <= _LONGEST_HALFVEC:
-        return f"vector::halfvec({model.dimension:d})"
-    return "vector"
+    return f"vector::{model.compared_as}({model.dimension:d})" if model.compared_as else "vector"

@@ -141,13 +141,11 @@ def _features_complete(
     for start in range(0, len(rows), _BATCH):
         made = []
         for pk, crop, mask in rows[start : start + _BATCH]:
-            try:
-                pixels = photos.load(media_path(crop))
-                silhouette = photos.load_gray(media_path(mask)) if mask else None
-                count, data = engines.extract(pixels, silhouette)
-            except (OSError, ValueError) as error:
-                logger.warning("no local features of box %s: %s", pk, error)
+            read = photos.load_masked(media_path(crop), media_path(mask) if mask else None)
+            if read is None:
+                logger.warning("no local features of box %s: its crop cannot be read", pk)
                 continue
+            count, data = engines.extract(*read)
             made.append(LocalFeatureSet(detection_id=pk, version=version, count=count, data=data))
         done += len(LocalFeatureSet.objects.bulk_create(made, ignore_conflicts=True))
         former = LocalFeatureSet.objects.filter(detection__in=[row.detection_id for row in made])

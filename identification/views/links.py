@@ -81,12 +81,15 @@ def link_undo(request: HttpRequest, survey_id: int) -> HttpResponse:
 
 
 def _chosen(form: QueryDict, survey: Survey) -> list[LinkProposal]:
-    """The proposals that the form names, by time. Raises Http404 when one is of another survey."""
+    """The survey's proposals that the form names, by time. Raises Http404 when none of those that it names is there.
+
+    One of another survey is as if it were not there, and one that was replaced meanwhile does not hold up the others.
+    """
     only = form.get("only")
     names = [only] if only else form.getlist("group")
-    ids = [number(name) for name in names]
-    rows = list(LinkProposal.objects.filter(pk__in=[pk for pk in ids if pk is not None]).select_related("survey"))
-    if any(row.survey_id != survey.pk for row in rows):
+    ids = [pk for pk in map(number, names) if pk is not None]
+    rows = list(LinkProposal.objects.filter(pk__in=ids, survey=survey).select_related("survey"))
+    if ids and not rows:
         raise Http404("No such group.")
     return rows
 

@@ -9,7 +9,6 @@ from hypothesis import strategies as st
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import brier_score_loss, log_loss
 
-from identification.matching.openset import anyone_probability
 from modelzoo.calibration import Calibration, Evidence, spotid_confidence, spread_of
 from modelzoo.reliability import ReliabilityPair, cross_validated, reliability
 from modelzoo.standing import FEATURES, PairModel, Standing, adaptation, fit_pair_model, prior_shift, standings
@@ -29,7 +28,6 @@ def pair(score: float = 0.0, **changes) -> Standing:
 
 def test_without_candidates_nothing_is_said() -> None:
     assert standings([], []) == []
-    assert anyone_probability([]) == 0.0
     assert adaptation(DEFAULT, []) == 0.0 and prior_shift([], 0.3) == 0.0
     assert math.isnan(reliability([], []).ece)
 
@@ -177,7 +175,3 @@ def test_spread_of_matches_over_the_coat() -> None:
     assert 0 < spread_of(grid, grid, corner) < 0.3
     assert spread_of(grid, grid, everywhere[:10]) == 0.0, "on a line"
     assert spread_of(grid, grid, everywhere[:2]) == 0.0
-
-
-def test_anyone_is_the_best_group() -> None:
-    assert anyone_probability([(0.2, "a"), (0.7, "b"), (0.6, "b")]) == 0.7
