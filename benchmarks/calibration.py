@@ -4,9 +4,9 @@
 
 A pair is a query with one of its five best candidates, as the review page shows them. Printed for each folder, with
 95 % intervals over individuals: expected calibration error (ten equal bins), Brier score and AUROC of the shipped
-coefficients as they adapt themselves to the set without a label, as they are, as refitted on half of the individuals
-and tested on the other half (each half a catalogue of its own, both ways; beside it the shipped ones on the same
-pairs), and of the original's confidence from the cosine of the shipped vectors (`spotid`).
+coefficients, of those refitted on half of the individuals and tested on the other half (each half a catalogue of its
+own, both ways; beside it the shipped ones on the same pairs), and of the original's confidence from the cosine of the
+shipped vectors (`spotid`).
 Open set: AUROC of known against new animals by the best group's probability, by 1 − Π(1 − p), and by the best weight.
 Nothing of DIR enters the coefficients that ship. Pairs are verified once for each state of the local features and kept
 below --work.
@@ -30,8 +30,8 @@ from modelzoo.calibrating import CANDIDATES
 from modelzoo.calibration import Calibration, Evidence, spotid_confidence
 from modelzoo.evaluation.bootstrap import Resampler
 from modelzoo.evaluation.openset import open_set
-from modelzoo.reliability import reliability
-from modelzoo.standing import PairModel, Standing, adaptation, fit_pair_model, standings
+from modelzoo.reliability import ReliabilityPair, population_start, reliability
+from modelzoo.standing import PairModel, Standing, fit_pair_model, standings
 
 RESAMPLES = 200
 
@@ -84,9 +84,8 @@ def shown(table: PairTable, calibration: Calibration | None = None, top: int = C
     return Shown(found, np.asarray(same, bool), query_rows, candidates)
 
 
-def probabilities(model: PairModel, pairs: list[Standing], adapted: bool) -> NDArray[np.float64]:
-    shift = adaptation(model, pairs) if adapted else 0.0
-    return np.array([model.probability(pair, shift=shift) for pair in pairs])
+def probabilities(model: PairModel, pairs: list[Standing]) -> NDArray[np.float64]:
+    return np.array([model.probability(pair) for pair in pairs])
 
 
 def on_halves(table: PairTable) -> dict[str, dict[str, Any]]:
@@ -100,14 +99,19 @@ def on_halves(table: PairTable) -> dict[str, dict[str, Any]]:
     sides = [table.of(np.flatnonzero(side)) for side in (half, ~half)]
     pairs = [shown(side) for side in sides]
     fitted: list[NDArray[np.float64]] = []
-    for learn, test in (pairs, pairs[::-1]):
+    for side, learn, test in zip(sides, pairs, pairs[::-1], strict=True):
+        who = side.individuals[learn.query], side.individuals[learn.candidate]
+        known = [ReliabilityPair(*row) for row in zip(learn.standings, learn.same.tolist(), *who, strict=True)]
+        begun = population_start(known, start, scores)
         try:
-            model = fit_pair_model(learn.standings, learn.same.tolist(), start, version="half", scores=scores)
+            # As a population of few animals would: where its own cannot be told apart, with what ships.
+            begin = begun[0] if begun else start
+            model = fit_pair_model(learn.standings, learn.same.tolist(), begin, version="half", scores=scores)
         except ValueError:
             return {}
-        fitted.append(probabilities(model, test.standings, adapted=False))
+        fitted.append(probabilities(model, test.standings))
     tested = list(zip(sides[::-1], pairs[::-1], strict=True))
-    shipped = [probabilities(start, test.standings, adapted=True) for _, test in tested]
+    shipped = [probabilities(start, test.standings) for _, test in tested]
     same = np.concatenate([test.same for _, test in tested])
     who = np.concatenate([side.individuals[test.query] for side, test in tested])
     return {
@@ -188,15 +192,10 @@ def measured(table: PairTable) -> dict[str, Any]:
     spotid = np.array(
         [np.nan if s.evidence.similarity is None else spotid_confidence(s.evidence.similarity) for s in pairs.standings]
     )
-    ways = {
-        "shipped": probabilities(model, pairs.standings, adapted=True),
-        "shipped, not adapted": probabilities(model, pairs.standings, adapted=False),
-        "spotid": spotid,
-    }
+    ways = {"shipped": probabilities(model, pairs.standings), "spotid": spotid}
     return {
         "photos": len(table),
         "identities": len(set(table.labels.tolist())),
-        "shift": adaptation(model, pairs.standings),
         "shown": {name: figures(p, pairs.same, who) for name, p in ways.items() if not np.isnan(p).all()}
         | on_halves(table),
         "open_set": known_or_new(table, model),
@@ -204,7 +203,7 @@ def measured(table: PairTable) -> dict[str, Any]:
 
 
 def show(name: str, found: dict[str, Any]) -> None:
-    print(f"{name}: {found['photos']} photos, {found['identities']} identities, shift {found['shift']:+.2f}")
+    print(f"{name}: {found['photos']} photos, {found['identities']} identities")
     for way, table in found["shown"].items():
         said = "  ".join(f"{key} {_said(table[key])}" for key in ("ece", "brier", "auroc"))
         print(f"  {way}: {table['pairs']} pairs, {table['right']:.2f} right  {said}")

@@ -23,6 +23,7 @@ from identification.inference.comparison import CoatSet
 from identification.models import Detection, Embedding, Image, LocalFeatureSet, Population, Survey
 from identification.selectors.nearest import nearest_detections
 from identification.services.coats import load_coats
+from identification.services.matching_run import SHORTLIST
 from modelzoo.local import LocalConfig, extract, from_bytes, to_bytes
 from modelzoo.shipped import shipped_model
 from modelzoo.synthetic.crops import coats_of, make_crop
@@ -36,7 +37,6 @@ SIZE = (384, 192)
 # Texels per torso length: as fine as crops of that size show a coat.
 RESOLUTION = 160
 QUERIES = 60
-VERIFIED = 40
 
 
 def render(task: tuple[Path, int]) -> None:
@@ -137,13 +137,13 @@ def measure(size: int, work: Path) -> dict[str, Any]:
     names = np.array(labels)
     position = {side.detection: index for index, side in enumerate(sides)}
     queries = np.linspace(0, size - 1, min(QUERIES, size)).round().astype(int).tolist()
-    took = {"vectors": 0.0, "votes": 0.0, "verification": 0.0}
+    took = {"vectors": 0.0, "votes": 0.0, "reading": 0.0, "verification": 0.0}
     right = {"embedding": 0, "votes": 0, "combined": 0}
     found = 0
     for query in queries:
-        near, voted, chosen, scores = _ask(coats, query, population, position, sides[query].detection, took)
+        near, chosen, scores = _ask(coats, query, population, position, sides[query].detection, took)
         right["embedding"] += bool(near) and names[near[0]] == names[query]
-        right["votes"] += bool(voted) and names[voted[0]] == names[query]
+        right["votes"] += bool(chosen) and names[chosen[0]] == names[query]
         best = chosen[int(np.argmax(scores))] if chosen else query
         right["combined"] += best != query and names[best] == names[query]
         found += any(names[j] == names[query] for j in chosen)
@@ -171,23 +171,22 @@ def measure(size: int, work: Path) -> dict[str, Any]:
 
 def _ask(
     coats: CoatSet, query: int, population: Population, position: dict[int, int], detection: int, took: dict[str, float]
-) -> tuple[list[int], list[int], list[int], NDArray[np.float64]]:
-    """One query as a matching run asks it: by vectors, by votes, what was chosen of both, and its scores."""
+) -> tuple[list[int], list[int], NDArray[np.float64]]:
+    """One query as a matching run asks it: nearest by vectors, what was chosen of votes and vectors, and its scores."""
     began = time.perf_counter()
-    rows = nearest_detections(model=engines.ensure_model(), population=population, anchors=[detection], count=VERIFIED)
+    rows = nearest_detections(model=engines.ensure_model(), population=population, anchors=[detection], count=SHORTLIST)
     near = [position[other] for other in rows.get(detection, [])]
     took["vectors"] += time.perf_counter() - began
     began = time.perf_counter()
-    votes = coats.votes(query)
-    votes[query] = 0
-    voted = [j for j in np.argsort(-votes, kind="stable")[:VERIFIED].tolist() if votes[j] > 0]
-    chosen = [j for j in dict.fromkeys([*voted, *near]) if j != query]
+    chosen = coats.shortlist(query, SHORTLIST, near)
     took["votes"] += time.perf_counter() - began
     began = time.perf_counter()
     coats.prefetch([query, *chosen])
+    took["reading"] += time.perf_counter() - began
+    began = time.perf_counter()
     scores = np.array([coats.compare(query, j).score for j in chosen])
     took["verification"] += time.perf_counter() - began
-    return near, voted, chosen, scores
+    return near, chosen, scores
 
 
 def _resident() -> int:

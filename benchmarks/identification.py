@@ -3,8 +3,8 @@
     python3 spotid.py bench identification --data DIR [--work DIR] [--json FILE] [--without-hotspotter]
     python3 spotid.py bench identification --catalogue 100 1000 10000 [--work DIR] [--json FILE]
 
-DIR/IDENTITY/PHOTO are finished crops; of more than 300 photos a fixed sample of whole identities is taken, and exact
-duplicates are left out. Every photo asks for all others:
+DIR/IDENTITY/PHOTO are finished crops (or DIR/FOLDER/flat_table.csv names regions of frames); of more than 300 photos
+a fixed sample of whole identities is taken, and exact duplicates are left out. Every photo asks for all others:
   embedding    cosine of the model that a new installation has (RootSIFT-VLAD), nothing else
   local        the best voted for of the inverted file, verified spot by spot
   combined     what SpotID does: those and the nearest by vectors, verified, and links through a third photo of the
@@ -30,6 +30,8 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "spotid_site.settings")
+# One thread, as a worker has; HotSpotter may use all cores.
+os.environ["OMP_NUM_THREADS"] = os.environ["OPENBLAS_NUM_THREADS"] = "1"
 
 import cv2
 import django
@@ -46,12 +48,12 @@ from real_coats import RealCoat, prepare
 from identification.inference import engines
 from identification.inference.comparison import CoatSet
 from identification.matching.candidates import through_a_third
+from identification.services.matching_run import SHORTLIST
 from modelzoo.calibration import Evidence
 from modelzoo.coats import CoatPixels, EncodingError
 from modelzoo.evaluation.bootstrap import Figure, Resampler
 from modelzoo.metrics import QueryRanking
 
-VERIFIED = 40
 MEASURES = ("t1", "t5", "dt5ap")
 SEED, RESAMPLES = 0, 2000
 Matrix = NDArray[np.float64]
@@ -126,11 +128,11 @@ class Coats:
 
     def local(self) -> tuple[Matrix, Seconds]:
         """Votes, then verification of the best voted for."""
-        return self._verified(lambda i: self.set.shortlist(i, VERIFIED, nearest=[]))[:2]
+        return self._verified(lambda i: self.set.shortlist(i, SHORTLIST, nearest=[]))[:2]
 
     def combined(self) -> tuple[Matrix, Seconds]:
         """The same with the nearest by vectors, and links through a third photo."""
-        scores, seconds, found = self._verified(lambda i: self.set.shortlist(i, VERIFIED))
+        scores, seconds, found = self._verified(lambda i: self.set.shortlist(i, SHORTLIST))
         weights = {i: {j: e.weight or 0.0 for j, e in row.items()} for i, row in found.items()}
         both: dict[int, dict[int, float]] = {i: dict(row) for i, row in weights.items()}
         for i, row in weights.items():

@@ -3,14 +3,17 @@
     python3 spotid.py bench real_coats --data DIR --work DIR [--segmenter FILE.onnx]
 
 DIR/IDENTITY/PHOTO are taken as finished crops. Written once to WORK/masks and WORK/edges; what is there is kept. Where
-DIR/../edges holds edge maps of the same photos (the original SpotID's), those are taken. Nothing is copied into the
-checkout.
+DIR/../edges holds edge maps of the same photos (the original SpotID's), those are taken. Where DIR holds frames with
+HotSpotter's tables instead (DIR/FOLDER/flat_table.csv), its regions are cut out to WORK/crops; an identity is then one
+name of one folder. Nothing is copied into the checkout.
 """
 
 import argparse
+import csv
 import hashlib
 import os
 import sys
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,8 +25,9 @@ import numpy as np
 from labelled import sample
 from numpy.typing import NDArray
 
+from preprocessing.crops import crop_box
 from preprocessing.edges import edge_map
-from preprocessing.imageio import ImageRejected, decode_image, save_png_gray
+from preprocessing.imageio import ImageRejected, decode_image, save_jpeg, save_png_gray
 from preprocessing.segmentation.base import Segmenter
 from preprocessing.segmentation.grabcut import GrabCutSegmenter
 from preprocessing.segmentation.yolo_seg import YoloSegConfig, YoloSegmenter
@@ -73,6 +77,34 @@ def photos_of(data: Path) -> list[tuple[str, Path]]:
     return found
 
 
+@dataclass(frozen=True)
+class Region:
+    """One row of HotSpotter's table: an animal in a frame."""
+
+    folder: str
+    name: str
+    frame: Path
+    box: Box
+
+
+def flat_tables(data: Path) -> Iterator[Region]:
+    """The rows of all DIR/FOLDER/flat_table.csv."""
+    for table in sorted(data.glob("*/flat_table.csv")):
+        lines = [line for line in table.read_text().splitlines() if line.strip() and not line.startswith("#")]
+        for row in csv.reader(lines, skipinitialspace=True):
+            x, y, w, h = (float(value) for value in row[3].strip().strip("[]").split())
+            yield Region(table.parent.name, row[2].strip(), table.parent / row[1].strip(), Box(x, y, x + w, y + h))
+
+
+def _cut(data: Path, crops: Path) -> Path:
+    for number, region in enumerate(flat_tables(data)):
+        path = crops / f"{region.folder}_{region.name}" / f"{number:03d}_{region.frame.stem}.jpg"
+        if not path.is_file():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            save_jpeg(path, crop_box(decode_image(region.frame).pixels, region.box), quality=95)
+    return crops
+
+
 def prepare(data: Path, work: Path, segmenter: Path | None = None, limit: int | None = None) -> list[RealCoat]:
     """Make what is missing and return the photos; one that cannot be read is named and left out.
 
@@ -81,6 +113,8 @@ def prepare(data: Path, work: Path, segmenter: Path | None = None, limit: int | 
     weights = segmenter or data.parent / SEGMENTER
     if not weights.is_file():
         weights = data.parent.parent / SEGMENTER
+    if any(data.glob("*/flat_table.csv")):
+        data = _cut(data, work / "crops")
     engine: Segmenter | None = None
     given = data.parent / "edges"
     coats = []

@@ -8,12 +8,14 @@ files are numbered in a shuffled order, so that neither folders nor names say an
 crops, a folder is one flank of one animal; without --data, synthetic coats are drawn. A set of more than 300 photos is
 sampled (benchmarks/labelled.py).
 
-Every answer counts one, a bulk confirmation one per pair. `queue`: near-certain pairs at a glance, then question by
-question. `anchor_loop`: photo by photo, the five best candidates that are not connected yet, all five answered; a
-refusal is not remembered, so the pair comes back with roles swapped, as the original does it.
-`anchor_loop_remembering`: the same, but a refused pair is not asked again. `threshold`: every stored pair above a
-probability, the most probable first. `noisy`: the queue with 2 % wrong answers. Each arm ends when pairwise F1 is
-99 %, or when nothing is left to ask; the queue goes on until its own stopping rule says that the goal is reached.
+Every answer counts one, a bulk confirmation one per pair, also where the pair is looked at and left. `queue`: near-
+certain pairs at a glance, then question by question; after every 12 answers what a worker does meanwhile is done (a
+calibration that is due is fitted), and the answers that the software calls worth a second look are looked at again,
+as they are when no question is left. `anchor_loop`: photo by photo, the five best candidates that are not connected
+yet, all five answered; a refusal is not remembered, so the pair comes back with roles swapped, as the original does
+it. `anchor_loop_remembering`: the same, but a refused pair is not asked again. `threshold`: every stored pair above a
+probability, the most probable first. `noisy`: the queue with 2 % wrong answers. Each arm ends when pairwise F1 is 99
+%, or when nothing is left to ask; the queue goes on until its own stopping rule says that the goal is reached.
 """
 
 import argparse
@@ -40,6 +42,8 @@ GOAL = 0.99
 CANDIDATES = 5
 WRONG = 0.02
 CURVE_EVERY = 25
+# Answers of a minute, of somebody who takes five seconds for each; workers look for what is due more often than that.
+MINUTE = 12
 
 
 @dataclass
@@ -198,20 +202,31 @@ def by_queue(reviewer: Reviewer, most: int) -> Run:
     f1, recall = pairwise(world)
     run.note(0, f1)
     left: list[tuple[int, int]] = []
+    fitted = looks = 0
     while reviewer.answers < most:
-        if confirmed := at_a_glance(reviewer, left):
-            reviewer.answers += confirmed
+        if reviewer.answers - fitted >= MINUTE:
+            fitted = reviewer.answers
+            work_in_the_background()
+            looks += look_again(reviewer)
+        if looked_at := at_a_glance(reviewer, left):
+            reviewer.answers += looked_at
         else:
             state = queue_state(user=world.user, survey=world.survey)
             note_rule(run, state.progress, reviewer.answers, recall)
-            if (run.reached and "rule" in run.extra) or state.asked is None or state.open <= state.put_off:
+            if run.reached and "rule" in run.extra:
                 break
-            asked = state.asked
-            pair = (asked.left.detection.pk, asked.right.detection.pk)
-            if not answer(reviewer, *pair, shown=asked.question.probability):
-                review_question_put_off(user=world.user, survey=world.survey, pair=pair)
+            if state.asked is None or state.open <= state.put_off:
+                if not (again := look_again(reviewer)):
+                    break
+                looks += again
+            else:
+                asked = state.asked
+                pair = (asked.left.detection.pk, asked.right.detection.pk)
+                if not answer(reviewer, *pair, shown=asked.question.probability):
+                    review_question_put_off(user=world.user, survey=world.survey, pair=pair)
         f1, recall = pairwise(world)
         run.note(reviewer.answers, f1)
+    run.extra["second_looks"] = looks
     run.extra["questions_end"] = {
         "decisions": reviewer.answers,
         "pairwise_f1": round(f1, 4),
@@ -220,9 +235,29 @@ def by_queue(reviewer: Reviewer, most: int) -> Run:
     return run
 
 
+def work_in_the_background() -> None:
+    """What a worker does while somebody reviews: calibrations that are due."""
+    from identification.models import CalibrationRun
+    from identification.services.calibration_due import calibrations_request_due
+    from identification.services.calibration_run import calibration_run
+
+    if calibrations_request_due():
+        for run in CalibrationRun.objects.filter(state=CalibrationRun.State.PENDING):
+            calibration_run(run_id=run.pk)
+
+
+def look_again(reviewer: Reviewer) -> int:
+    """Answer what may have been answered wrongly once more; returns how many answers that took."""
+    from identification.selectors.review_doubts import doubtful_answers
+
+    found = doubtful_answers(user=reviewer.world.user, survey=reviewer.world.survey)
+    return len([answer(reviewer, *one.doubt.pair) for one in found])
+
+
 def at_a_glance(reviewer: Reviewer, left: list[tuple[int, int]]) -> int:
-    """Confirm what the bulk page shows and the reviewer ticks; what she leaves is added to `left`. Returns how many."""
-    from identification.selectors.review_questions import certain_pairs
+    """Confirm what the bulk page shows and the reviewer ticks; what she leaves is added to `left`. Returns how many she
+    has looked at: what is not near-certain at all costs her a look, too."""
+    from identification.selectors.review_glance import certain_pairs
     from identification.services.confirming import Ticked, decisions_confirm
 
     world = reviewer.world
@@ -236,7 +271,7 @@ def at_a_glance(reviewer: Reviewer, left: list[tuple[int, int]]) -> int:
             left.append((pair.left.pk, pair.right.pk))
     if ticked:
         decisions_confirm(acting_user=world.user, survey=world.survey, ticked=ticked)
-    return len(ticked)
+    return len(shown)
 
 
 def note_rule(run: Run, progress: Any, answers: int, recall: float) -> None:
@@ -329,12 +364,10 @@ def measured(world: World, threshold: float, seed: int) -> dict[str, Any]:
         runs[name].extra |= compared(runs[name], runs["anchor_loop"], runs["anchor_loop_remembering"])
     found: dict[str, Any] = {name: run.shown() for name, run in runs.items()}
     sizes = Counter(world.truth.values())
-    found["survey"] = {
-        "photos": len(world.truth),
-        "identities": len(sizes),
+    matches = sum(size * (size - 1) // 2 for size in sizes.values())
+    found["survey"] = {"photos": len(world.truth), "identities": len(sizes), "matches": matches}
+    found["survey"] |= {
         "alone": sum(size == 1 for size in sizes.values()),
-        "matches": sum(size * (size - 1) // 2 for size in sizes.values()),
-        "candidates": sum(map(len, candidates_of(world).values())),
         "fewest_joins": len(world.truth) - len(sizes),
     }
     return found
@@ -365,6 +398,7 @@ def report(found: dict[str, Any]) -> None:
         line = f"{name:24} {run['decisions']:6} decisions, F1 {run['pairwise_f1']:.4f}, {reached}"
         if run.get("fewer_than_loop") is not None:
             line += f"; {run['fewer_than_loop']:.0%} fewer than the loop to its final F1"
+        line += f"; second looks: {run['second_looks']}" if run.get("second_looks") else ""
         print(line)
         if rule := run.get("rule"):
             print(

@@ -4,7 +4,6 @@ Every photo is reduced to one size and compressed anew, so that resolution and c
 species than they would. What else a source has of its own (camera, light, framing) stays: figures flatter.
 """
 
-import csv
 import json
 import sys
 from collections import defaultdict
@@ -16,7 +15,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import numpy as np
 from numpy.typing import NDArray
-from real_coats import prepare
+from real_coats import flat_tables, prepare
 
 from preprocessing.crops import crop_box
 from preprocessing.detection.yolo import YoloConfig, YoloDetector
@@ -55,18 +54,9 @@ def _folders(data: Path) -> Iterator[tuple[str, str, str, Pixels]]:
 
 
 def _snow_leopards(data: Path) -> Iterator[tuple[str, str, str, Pixels]]:
-    for table in sorted((data / "snow_leopard").glob("*/flat_table.csv")):
-        lines = [line for line in table.read_text().splitlines() if line.strip() and not line.startswith("#")]
-        for row in csv.reader(lines, skipinitialspace=True):
-            name, cat, roi = row[1].strip(), row[2].strip(), row[3].strip().strip("[]").split()
-            x, y, w, h = (float(value) for value in roi)
-            pixels = decode_image(table.parent / name).pixels
-            yield (
-                "snow leopard",
-                f"{table.parent.name} {cat}",
-                Path(name).stem,
-                crop_box(pixels, Box(x, y, x + w, y + h)),
-            )
+    for region in flat_tables(data / "snow_leopard"):
+        pixels = crop_box(decode_image(region.frame).pixels, region.box)
+        yield "snow leopard", f"{region.folder} {region.name}", region.frame.stem, pixels
 
 
 def _camera_traps(data: Path) -> Iterator[tuple[str, str, str, Pixels]]:

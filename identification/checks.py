@@ -9,6 +9,8 @@ from django.core.checks import Error, register
 TRAINING_CLUSTER = "spotid-training"
 # As in `modelzoo.runtimes`, which is not loaded for this; a test holds them together.
 RUNTIMES = ("auto", "torch", "openvino")
+# As in `modelzoo.local.learned`, likewise.
+LEARNED_MATCHERS = ("disk", "aliked")
 _MUST_BE_SET = ("timeout", "retry", "max_attempts", "bulk", "queue_limit", "ack_failures")
 
 
@@ -70,3 +72,12 @@ def known_runtime(app_configs: Any, **kwargs: Any) -> list[Error]:
     hint = "Leave the setting out to take what is fastest on this machine."
     said = f"SPOTID_RUNTIME is {settings.SPOTID_RUNTIME!r}; it must be one of {', '.join(RUNTIMES)}."
     return [Error(said, hint=hint, id="spotid.E007")]
+
+
+@register()
+def known_learned_matcher(app_configs: Any, **kwargs: Any) -> list[Error]:
+    if settings.SPOTID_LEARNED_MATCHER in ("", *LEARNED_MATCHERS):
+        return []
+    named, hint = settings.SPOTID_LEARNED_MATCHER, "Leave the setting out to compare coats by RootSIFT alone."
+    said = f"SPOTID_LEARNED_MATCHER is {named!r}; it must be one of {', '.join(LEARNED_MATCHERS)}."
+    return [Error(said, hint=hint, id="spotid.E008")]

@@ -28,3 +28,7 @@ class Incomparable(SpotIDError):
 
 class UndoRefused(SpotIDError):
     """There is nothing to undo, or it is not this person's to undo."""
+
+
+class KeyTaken(SpotIDError):
+    """A decision of other content was recorded under this key already."""

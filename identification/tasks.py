@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+from .services.silence import listened
 
+
+@listened
 def process_batch(image_ids: list[int]) -> int:
     from .services.processing import batch_process
 
     return batch_process(image_ids=image_ids)
 
 
+@listened
 def match_survey(survey_id: int) -> bool:
     from .services.matching_run import survey_match
 
     return survey_match(survey_id=survey_id)
 
 
+@listened
 def triage_survey(survey_id: int) -> bool:
     from .services.triage_run import triage_run
 
@@ -27,12 +32,42 @@ def beat() -> None:
     heartbeat()
 
 
+@listened
 def activate_model(activation_id: int) -> bool:
     from .services.activation_run import activation_run
 
     return activation_run(activation_id=activation_id)
 
 
+@listened
+def calibrate_population(run_id: int) -> bool:
+    from .services.calibration_run import calibration_run
+
+    return calibration_run(run_id=run_id)
+
+
+@listened
+def ingest_request(request_id: int) -> bool:
+    from .services.receiving_run import ingest_request_run
+
+    return ingest_request_run(request_id=request_id)
+
+
+@listened
+def import_data(run_id: int) -> bool:
+    from .services.imports_run import import_run
+
+    return import_run(run_id=run_id)
+
+
+@listened
+def write_export(run_id: int) -> bool:
+    from .exports.requests import export_run
+
+    return export_run(run_id=run_id)
+
+
+@listened
 def fetch_model(name: str, user_id: int) -> bool:
     from .services.fetching import model_fetch
 

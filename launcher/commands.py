@@ -12,6 +12,7 @@ from launcher.environment import environment_prepare
 from launcher.home import home_prepare
 from launcher.launch import Database, Launch, child_environ, database_open, migrate, run_manage
 from launcher.messages import LauncherError, say
+from launcher.own_server import server_required
 from launcher.postgres import DATABASE, USER
 from launcher.processes import run_in_front
 
@@ -36,6 +37,7 @@ SCRATCH_DATABASE = "spotid_bench_"
 def run_manage_command(launch: Launch, arguments: list[str]) -> int:
     """`spotid.py manage COMMAND …`: its input, output, signals and exit status are the command's."""
     home_prepare(launch.home)
+    server_required(launch.home)
     environment_prepare(launch.environment, with_tests=False, signals=launch.signals)
     with database_open(launch) as database:
         environ = child_environ(launch, database)
@@ -55,11 +57,16 @@ def run_tests(launch: Launch, arguments: list[str]) -> int:
     with database_open(launch) as database, _scratch_home(launch) as home:
         environ = _environ_of_scratch(launch, database, home)
         return run_in_front(
-            [launch.environment.python, "-m", "pytest", *arguments],
+            [launch.environment.python, "-m", "pytest", *(arguments or _everything())],
             environment=environ,
             folder=launch.checkout,
             signals=launch.signals,
         )
+
+
+def _everything() -> list[str]:
+    """All tests in as many processes as there are cores, a file in one of them: each has a database of its own."""
+    return ["-n", str(min(4, os.cpu_count() or 1)), "--dist", "loadfile"]
 
 
 def run_benchmark(launch: Launch, arguments: list[str]) -> int:

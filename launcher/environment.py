@@ -125,7 +125,8 @@ def _install(environment: Environment, *, with_tests: bool, signals: Signals) ->
     environment.stamp_file.unlink(missing_ok=True)
     _forget_half_installed(environment)
     requirements = TEST_REQUIREMENTS if with_tests else RUN_REQUIREMENTS
-    say(f"Installing the packages of {requirements}. The first time this takes some minutes and needs the network.")
+    network = "" if os.environ.get("PIP_NO_INDEX") else " and needs the network"
+    say(f"Installing the packages of {requirements}. The first time this takes some minutes{network}.")
     _pip(environment, ["install", "--requirement", str(environment.checkout / requirements)], signals)
     opencv = _opencv_to_mend(environment)
     if opencv:

@@ -86,7 +86,7 @@ def home_prepare(home: Home) -> None:
 def secret(home: Home, name: str) -> str:
     """The random text kept under `name`, made at first use."""
     with home.lock("secrets").held():
-        kept = _read_json(home.secrets_file)
+        kept = read_private_json(home.secrets_file)
         if name not in kept:
             kept[name] = secrets.token_urlsafe(40)
             write_private_json(home.secrets_file, kept)
@@ -94,7 +94,7 @@ def secret(home: Home, name: str) -> str:
 
 
 def read_location(home: Home) -> dict[str, Any]:
-    return _read_json(home.location_file)
+    return read_private_json(home.location_file)
 
 
 def write_private_json(path: Path, content: Mapping[str, Any]) -> None:
@@ -114,7 +114,7 @@ def is_root() -> bool:
     return sys.platform != "win32" and os.geteuid() == 0
 
 
-def _read_json(path: Path) -> dict[str, Any]:
+def read_private_json(path: Path) -> dict[str, Any]:
     """The object in `path`, empty when there is no such file."""
     try:
         content = json.loads(path.read_text(encoding="utf-8"))

@@ -31,7 +31,6 @@ class PipNarrator:
         self._log = log
         self._tell = tell
         self._packages = 0
-        self._collecting = ""
         self._warned = False
 
     def line(self, text: str) -> None:
@@ -41,13 +40,16 @@ class PipNarrator:
         plain = text.strip()
         if plain.startswith("Collecting "):
             self._packages += 1
-            self._collecting = re.split(r"[=<>!~;\[ (]", plain.removeprefix("Collecting "), maxsplit=1)[0]
-        elif plain.startswith(("Downloading ", "Using cached ", "Processing ")) and ".metadata" not in plain:
+        elif plain.startswith("Processing "):
+            # A file out of a folder is not collected first.
+            self._packages += 1
+            file = re.split(r"[/\\]", plain.partition(" (from ")[0])[-1]
+            self._tell(f"  taking {file.split('-')[0]} (package {self._packages})")
+        elif plain.startswith(("Downloading ", "Using cached ")) and ".metadata" not in plain:
             size = re.search(r"\(([\d.]+ [kMG]?B)\)\s*$", plain)
             shown = f", {size.group(1)}" if size else ""
             how = "downloading" if plain.startswith("Downloading ") else "taking"
-            name = self._collecting if plain.startswith("Processing ") else _package_of(plain)
-            self._tell(f"  {how} {name} (package {self._packages}{shown})")
+            self._tell(f"  {how} {_package_of(plain)} (package {self._packages}{shown})")
         elif plain.startswith("Building wheel"):
             self._tell(f"  {plain[0].lower()}{plain[1:]}")
         elif plain.startswith("Installing collected packages:"):
@@ -73,7 +75,13 @@ def explain_failure(lines: list[str], log: Path) -> str:
     elif any(sign in text for sign in NO_NETWORK):
         reason = (
             "The package registry (PyPI) could not be reached. It is needed for the first start only. Check the "
-            "network; behind a proxy set HTTPS_PROXY. Then start again: what was already fetched is kept."
+            "network; behind a proxy set HTTPS_PROXY. Then start again: what was already fetched is kept. "
+            "“Offline” in docs/administrator.md tells of machines without a network."
+        )
+    elif "No matching distribution found" in text and "Looking in links: " in text:
+        reason = (
+            "A package is not in the folder that PIP_FIND_LINKS names. Fetch all of them again as “Offline” in "
+            "docs/administrator.md says: with this requirements.txt, on a machine with the same system and Python."
         )
     elif "No matching distribution found" in text:
         reason = "A package is not to be had for this Python or this kind of machine."

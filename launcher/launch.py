@@ -6,10 +6,10 @@ import json
 import os
 import secrets
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from launcher import leftovers
+from launcher import leftovers, own_server
 from launcher.binaries import Programs, find_programs, run_sql
 from launcher.environment import RUN_REQUIREMENTS, Environment, clean_environ
 from launcher.home import Home, secret
@@ -36,19 +36,22 @@ class Launch:
 
 @dataclass(frozen=True)
 class Database:
-    """A database server that answers. `server` is None when DATABASE_URL named one that is not ours."""
+    """A database server. `server` is None when DATABASE_URL named one that is not ours, which nobody looked at yet."""
 
     url: str
     programs: Programs
     server: SharedServer | None
+    python: Path
 
     def query(self, statement: str) -> list[str]:
+        if self.server is None:
+            return own_server.ask(self.python, self.url, statement)
         return run_sql(self.programs, self.url, statement)
 
     def named(self, name: str) -> "Database":
         """Another database of the same server."""
         address, question, options = self.url.partition("?")
-        return Database(f"{address.rpartition('/')[0]}/{name}{question}{options}", self.programs, self.server)
+        return replace(self, url=f"{address.rpartition('/')[0]}/{name}{question}{options}")
 
 
 def new_mark() -> str:
@@ -61,17 +64,20 @@ def database_open(launch: Launch) -> Iterator[Database]:
     programs = find_programs(launch.environment.site_packages)
     named = os.environ.get("DATABASE_URL")
     if named:
-        yield Database(named, programs, None)
+        yield Database(named, programs, None, launch.environment.python)
         return
     with SharedServer(launch.home, programs, launch.signals) as server:
-        yield Database(server.url, programs, server)
+        yield Database(server.url, programs, server, launch.environment.python)
 
 
 def child_environ(launch: Launch, database: Database) -> dict[str, str]:
     """The environment of everything that runs SpotID's own code."""
     environ = clean_environ(os.environ)
     environ.setdefault("SPOTID_SECRET_KEY", secret(launch.home, "secret_key"))
-    environ.setdefault("SPOTID_ALLOWED_HOSTS", "127.0.0.1,localhost,[::1]")
+    hosts = environ.get("SPOTID_ALLOWED_HOSTS", "127.0.0.1,localhost,[::1]").split(",")
+    # By the last name the launcher itself asks whether the pages are there.
+    names = [name.strip() for name in (*hosts, "127.0.0.1") if name.strip()]
+    environ["SPOTID_ALLOWED_HOSTS"] = ",".join(dict.fromkeys(names))
     environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
     return environ | {
@@ -113,12 +119,40 @@ def run_manage(
 def migrate(launch: Launch, environ: dict[str, str], database: Database) -> None:
     """Bring the database's tables up to date; takes one query when they are."""
     if not migrations_are_due(launch, database):
+        _note_server(launch, database)
         return
     with launch.home.lock("migrate").held(launch.signals.waiting_for("another SpotID that prepares the database")):
         if migrations_are_due(launch, database):
             say("Preparing the database's tables")
-            run_manage(launch, environ, ["migrate", "--noinput"], "The database's tables could not be prepared:")
+            with server_explained(database):
+                run_manage(launch, environ, ["migrate", "--noinput"], "The database's tables could not be prepared:")
             _migrated_note(launch).write_text(json.dumps(_requirements_hash(launch)), encoding="utf-8")
+    _note_server(launch, database)
+
+
+def _note_server(launch: Launch, database: Database) -> None:
+    if database.server is None:
+        own_server.server_note(launch.home, database.url)
+
+
+@contextlib.contextmanager
+def server_explained(database: Database) -> Iterator[None]:
+    """Around what prepares the tables: a server of the administrator's own that will not do is named in words.
+
+    Where it did not answer us what is tried has the last word, and our reason is told if that fails, too.
+    """
+    unreachable = None
+    if database.server is None:
+        try:
+            own_server.server_check(database.query)
+        except own_server.Unreachable as error:
+            unreachable = error
+    try:
+        yield
+    except LauncherError:
+        if unreachable is not None:
+            raise unreachable from None
+        raise
 
 
 def migrations_are_due(launch: Launch, database: Database) -> bool:

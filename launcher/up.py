@@ -18,6 +18,7 @@ from launcher.environment import environment_prepare
 from launcher.home import Home, home_prepare, write_private_json
 from launcher.launch import Database, Launch, child_environ, database_open, migrate, run_manage
 from launcher.messages import LauncherError, Stopped, say
+from launcher.own_server import server_required
 from launcher.ports import port_is_free
 from launcher.processes import Service, Supervisor, ask_to_stop, group_options, last_lines, run_in_front, wait_or_kill
 
@@ -55,6 +56,7 @@ def run_up(launch: Launch, options: UpOptions) -> int:
     if options.photos is not None and not options.photos.is_dir():
         raise LauncherError(f"There is no folder {options.photos}")
     home_prepare(launch.home)
+    server_required(launch.home)
     lock = launch.home.lock("up")
     if not lock.try_acquire():
         return _already_running(launch, options)

@@ -114,7 +114,8 @@ def judge(pairs: Sequence[ShownPair], start: Calibration, version: str) -> Judge
 
     few = (
         f"Similarity does not count in the score: {FEWEST_OF_A_KIND} right and {FEWEST_OF_A_KIND} wrong pairs of "
-        f"{FEWEST_INDIVIDUALS} individuals are needed to tell; there are {right} and {wrong} of {len(individuals)}."
+        f"{FEWEST_INDIVIDUALS} individuals are needed to tell; there are {right} right and {wrong} "
+        f"wrong ones of {len(individuals)}."
     )
     if min(right, wrong) < FEWEST_OF_A_KIND or len(individuals) < FEWEST_INDIVIDUALS:
         return judged(None, float("nan"), float("nan"), few)

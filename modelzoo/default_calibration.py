@@ -18,10 +18,9 @@ COEFFICIENTS: dict[str, float | str] = {
 }
 
 PAIR_MODEL: dict[str, object] = {
-    "intercept": -0.5673,
-    "slopes": {"score": 0.8296},
+    "intercept": -1.7334,
+    "slopes": {"score": 0.3638},
     "level_cap": 0.0,
-    "share": 0.1633,
     "scores": "synthetic-rootsift-1-b2f3ac26",
-    "version": "pairs-synthetic-rootsift-1-b2f3ac26",
+    "version": "pairs-2-synthetic-rootsift-1-b2f3ac26",
 }

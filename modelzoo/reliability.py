@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -72,6 +72,24 @@ def reliability(probabilities: Sequence[float] | NDArray[np.float64], same: Sequ
     return Reliability(len(p), float(y.mean()), float(ece), float(np.mean((p - y) ** 2)), loss, tuple(bins))
 
 
+def population_start(
+    pairs: Sequence[ReliabilityPair], shipped: PairModel, scores: str
+) -> tuple[PairModel, NDArray[np.float64]] | None:
+    """Where the fit of a population begins, and its pairs' probabilities by fits that have not seen their animals.
+
+    With every feature (:meth:`PairModel.widened`) where that foretells individuals held out better, by log loss and
+    Brier score both; else with those that ship. None where too little is left to tell.
+    """
+    same = [pair.same for pair in pairs]
+    narrow, wide = (cross_validated(pairs, start, scores) for start in (shipped, shipped.widened()))
+    if narrow is None or wide is None:
+        return None
+    by_narrow, by_wide = reliability(narrow, same), reliability(wide, same)
+    if by_wide.log_loss < by_narrow.log_loss and by_wide.brier < by_narrow.brier:
+        return shipped.widened(), wide
+    return shipped, narrow
+
+
 def cross_validated(pairs: Sequence[ReliabilityPair], start: PairModel, scores: str) -> NDArray[np.float64] | None:
     """Probability of every pair by a fit that has not seen the query's individual; None where too little is left.
 
@@ -91,7 +109,8 @@ def cross_validated(pairs: Sequence[ReliabilityPair], start: PairModel, scores: 
         except ValueError:
             return None
         wrong = sum(not pair.same for pair in pairs if pair.query not in held)
-        shift = math.log(sum(not pair.same for pair in seen) / wrong)
+        odds = math.log(sum(not pair.same for pair in seen) / wrong)
+        model = replace(model, intercept=model.intercept + odds)
         for index in asked:
-            predicted[index] = model.probability(pairs[index].standing, shift=shift)
+            predicted[index] = model.probability(pairs[index].standing)
     return predicted

@@ -4,10 +4,8 @@
 so depends on the rest: what the query's other candidates reach, how many were compared, how the matches lie. A logistic
 regression on these (``PairModel``) says the probability that is shown to people. Every slope has a fixed sign, so that
 more evidence for a pair never lowers it. The coefficients that ship were fitted on synthetic surveys only
-(``default_calibration.PAIR_MODEL``); a population fits its own from its decisions, held close to those that ship.
-
-Shift of the share of right pairs without any label: Saerens, Latinne and Decaestecker 2002, "Adjusting the outputs of a
-classifier to new a priori probabilities".
+(``default_calibration.PAIR_MODEL``); a population fits its own from its decisions, held close to those that ship. What
+a learned matcher found counts only in such a fit, and only for pairs that it compared.
 """
 
 from __future__ import annotations
@@ -15,7 +13,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable, Hashable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -26,11 +24,28 @@ from .calibration import Evidence
 
 FEWEST_PAIRS = 20
 _FEWEST_FOR_LEVEL = 10
-_FEWEST_TO_ADAPT = 50
-_DAMPING, _FURTHEST_SHIFT = 0.5, 4.0
 _STEPS = 100
 _LARGEST = 1e6
+# A feature that differs by less teaches nothing.
+_LEAST_SPREAD = 1e-4
+_HELD = 1e9
 _FURTHEST = 30.0
+
+
+@dataclass(frozen=True)
+class Learned:
+    """What a learned matcher found of a pair. matcher: its version; the others as in ``local.Verification``."""
+
+    matcher: str
+    inliers: int
+    matches: int
+    weight: float
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.matcher, str) or not self.matcher:
+            raise ValueError("a learned matcher has a version")
+        if not 0 <= self.inliers <= self.matches or not 0.0 <= self.weight < math.inf:
+            raise ValueError(f"impossible evidence: {self}")
 
 
 @dataclass(frozen=True)
@@ -39,7 +54,8 @@ class Standing:
 
     score: log-odds of the pair by itself (``Calibration.score``). rival: the best score of a candidate that is not
     known to be of the same group as this one, None without any. level: median score of all that were compared with the
-    query, None where these are fewer than ten. compared: how many they are.
+    query, None where these are fewer than ten. compared: how many they are. learned: None where no learned matcher
+    compared the pair.
     """
 
     evidence: Evidence
@@ -47,11 +63,14 @@ class Standing:
     rival: float | None
     level: float | None
     compared: int
+    learned: Learned | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready, numbers rounded to what a probability can show."""
         values = {name: v for name, v in asdict(self.evidence).items() if v is not None and v != ""}
         values |= {"score": self.score, "rival": self.rival, "level": self.level, "compared": self.compared}
+        if self.learned is not None:
+            values["learned"] = {**asdict(self.learned), "weight": round(self.learned.weight, 5)}
         return {name: round(v, 5) if isinstance(v, float) else v for name, v in values.items()}
 
     @classmethod
@@ -59,6 +78,8 @@ class Standing:
         """Inverse of :meth:`to_dict`. Raises ValueError for anything else."""
         try:
             own = {name: values[name] for name in ("score", "rival", "level", "compared")}
+            if "learned" in values:
+                own["learned"] = Learned(**values["learned"])
             return cls(Evidence(**{name: v for name, v in values.items() if name not in own}), **own)
         except (KeyError, TypeError) as error:
             raise ValueError(f"this is no evidence of a candidate: {error}") from None
@@ -97,6 +118,14 @@ def _sharpness(standing: Standing) -> float:
     return math.log1p(standing.evidence.sharpness or 0.0) / 10.0
 
 
+def _learned(standing: Standing) -> float:
+    if standing.learned is None:
+        raise ValueError("no learned matcher compared this pair")
+    return math.log1p(standing.learned.weight)
+
+
+# Only in a `PairModel` that names the matcher.
+LEARNED = "learned"
 # What a slope multiplies, and the sign that it may have (0: either).
 FEATURES: dict[str, tuple[Callable[[Standing], float], int]] = {
     "score": (lambda s: s.score, 1),
@@ -108,6 +137,7 @@ FEATURES: dict[str, tuple[Callable[[Standing], float], int]] = {
     "keypoints": (lambda s: math.log1p(min(s.evidence.keypoints_a, s.evidence.keypoints_b)), 0),
     "sharpness": (_sharpness, 0),
     "flanks": (lambda s: float(s.evidence.flanks_known), 1),
+    LEARNED: (_learned, 1),
 }
 
 
@@ -117,24 +147,24 @@ class PairModel:
 
     slopes: by name of ``FEATURES``; a feature that is not named does not count. level_cap: levels above this are taken
     as this, because then most candidates are the animal itself. scores: version of the ``Calibration`` whose scores it
-    reads. share: of right pairs among those that it was fitted with, where the share elsewhere is unknown and has to be
-    found from the scores (:func:`adaptation`); 0 where it was fitted on the population itself. version: for people.
+    reads. version: for people. matcher: version of the learned matcher whose findings it reads, "" for none; such a
+    model is never by itself, but the `learned` of another one, which it stands in for where that very matcher compared
+    the pair.
     """
 
     intercept: float
     slopes: Mapping[str, float]
     level_cap: float
-    share: float
     scores: str
     version: str
+    matcher: str = ""
+    learned: PairModel | None = None
     _order: tuple[str, ...] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        numbers = [self.intercept, self.level_cap, self.share, *self.slopes.values()]
+        numbers = [self.intercept, self.level_cap, *self.slopes.values()]
         if not all(isinstance(v, int | float) and not isinstance(v, bool) and abs(v) < _LARGEST for v in numbers):
             raise ValueError("coefficients are finite numbers")
-        if not 0 <= self.share < 1:
-            raise ValueError("share lies between 0 and 1")
         if not isinstance(self.scores, str) or not isinstance(self.version, str):
             raise ValueError("scores and version are texts")
         unknown = set(self.slopes) - set(FEATURES)
@@ -143,6 +173,10 @@ class PairModel:
         wrong = [name for name, value in self.slopes.items() if value * FEATURES[name][1] < 0]
         if wrong:
             raise ValueError(f"the slope of {', '.join(wrong)} has the wrong sign")
+        if not isinstance(self.matcher, str) or (LEARNED in self.slopes) != bool(self.matcher):
+            raise ValueError("what a learned matcher found counts exactly where the matcher is named")
+        if self.learned is not None and (self.matcher or not self.learned.matcher or self.learned.learned is not None):
+            raise ValueError("beside a pair model stands one that reads a learned matcher, and nothing beside that")
         object.__setattr__(self, "_order", tuple(name for name in FEATURES if name in self.slopes))
 
     @classmethod
@@ -163,89 +197,133 @@ class PairModel:
         return min(value, self.level_cap) if name == "level" else value
 
     def log_odds(self, standing: Standing) -> float:
+        """By `learned` where it reads the very matcher that compared the pair."""
+        beside, compared = self.learned, standing.learned
+        if beside is not None and compared is not None and compared.matcher == beside.matcher:
+            return beside.log_odds(standing)
         pairs = zip(self._order, self.columns(standing), strict=True)
         return self.intercept + sum(self.slopes[name] * value for name, value in pairs)
 
-    def probability(self, standing: Standing, *, shift: float = 0.0) -> float:
-        """Strictly between 0 and 1. shift: of the log-odds, see :func:`adaptation`."""
-        value = min(max(self.log_odds(standing) + shift, -_FURTHEST), _FURTHEST)
+    def probability(self, standing: Standing) -> float:
+        """Strictly between 0 and 1."""
+        value = min(max(self.log_odds(standing), -_FURTHEST), _FURTHEST)
         odds = math.exp(-abs(value))
         return 1.0 / (1.0 + odds) if value >= 0 else odds / (1.0 + odds)
 
+    def widened(self) -> PairModel:
+        """This model with a slope of 0 for every other feature: where the fit of a population begins.
+
+        What ships cannot tell what a rival or the median of all that were compared says of animals that it has never
+        seen; a population's decisions can.
+        """
+        others = {name: 0.0 for name in FEATURES if name != LEARNED}
+        return replace(self, slopes={**others, **self.slopes})
+
+    def reading(self, matcher: str) -> PairModel:
+        """This model with a slope of 0 for what a learned matcher found: where a fit that reads it begins."""
+        return replace(self, slopes={**self.slopes, LEARNED: 0.0}, matcher=matcher, learned=None)
+
     def to_dict(self) -> dict[str, Any]:
-        return {
+        values: dict[str, Any] = {
             "intercept": self.intercept,
             "slopes": dict(self.slopes),
             "level_cap": self.level_cap,
-            "share": self.share,
             "scores": self.scores,
             "version": self.version,
         }
+        if self.matcher:
+            values["matcher"] = self.matcher
+        if self.learned is not None:
+            values["learned"] = self.learned.to_dict()
+        return values
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> PairModel:
-        """Inverse of :meth:`to_dict`; missing or unknown keys are a ValueError."""
-        expected = {"intercept", "slopes", "level_cap", "share", "scores", "version"}
-        if set(values) != expected or not isinstance(values["slopes"], Mapping):
+        """Inverse of :meth:`to_dict`; missing or unknown keys are a ValueError.
+
+        "share" is passed over: coefficients that an earlier version stored have it.
+        """
+        values = {name: value for name, value in values.items() if name != "share"}
+        expected = {"intercept", "slopes", "level_cap", "scores", "version"}
+        if set(values) - {"matcher", "learned"} != expected or not isinstance(values["slopes"], Mapping):
             raise ValueError(f"a pair model has exactly {sorted(expected)}")
-        return cls(**values)
+        beside = values.get("learned")
+        if beside is not None and not isinstance(beside, Mapping):
+            raise ValueError("what stands beside a pair model is a pair model")
+        return cls(**{**values, "learned": None if beside is None else cls.from_dict(beside)})
 
     def to_json(self) -> str:
         return json.dumps(self.to_dict(), sort_keys=True)
 
 
 def fit_pair_model(
-    pairs: Sequence[Standing], same: Sequence[bool], start: PairModel, *, version: str, scores: str, ridge: float = 2.0
+    pairs: Sequence[Standing],
+    same: Sequence[float],
+    start: PairModel,
+    *,
+    version: str,
+    scores: str,
+    ridge: float = 2.0,
+    weights: Sequence[float] | None = None,
 ) -> PairModel:
-    """Coefficients for these pairs (same: whether each shows one individual), held close to ``start``.
+    """Coefficients for these pairs, held close to ``start``.
 
+    same: whether each shows one individual, or a probability of that where nobody has said; weights: for how many pairs
+    each stands, 1 if not given.
     Maximum a posteriori: slopes are Gaussian about those of ``start``, with precision `ridge` in units of each
     feature's spread in these pairs; the intercept, which is the share of right pairs, is free. A slope that would have
-    the wrong sign is 0. The result has share 0: it knows the share of right pairs where it was fitted. Raises
+    the wrong sign is 0; that of a feature which is the same in all pairs stays what it is in ``start``. Raises
     ValueError for fewer than 20 pairs or pairs of one kind only.
     """
-    if len(pairs) != len(same) or len(same) < FEWEST_PAIRS or len({bool(v) for v in same}) != 2:
+    if len(pairs) != len(same) or len(same) < FEWEST_PAIRS or not min(same) < 0.5 <= max(same):
         raise ValueError(f"a calibration needs at least {FEWEST_PAIRS} pairs, right and wrong ones")
+    weight = np.ones(len(pairs)) if weights is None else np.array(weights, float)
     names = start.features
     columns = np.array([[1.0, *start.columns(pair)] for pair in pairs])
     truth = np.array(same, float)
-    spread = np.array([1.0, *np.maximum(columns[:, 1:].std(axis=0), 1e-6)])
+    mean = np.average(columns[:, 1:], axis=0, weights=weight)
+    spread = np.array([1.0, *np.sqrt(np.average((columns[:, 1:] - mean) ** 2, axis=0, weights=weight))])
+    constant = spread < _LEAST_SPREAD
+    constant[0] = False
+    spread[constant] = 1.0
+    precision = np.where(constant, _HELD, ridge)
+    precision[0] = 1e-3
     centre = np.array([start.intercept, *(start.slopes[name] for name in names)]) * spread
     sign = np.array([0, *(FEATURES[name][1] for name in names)])
     fixed = np.zeros(len(spread), bool)
     while True:
-        found = _newton(columns / spread, truth, np.where(fixed, 0.0, centre), fixed, ridge)
+        found = _newton(columns / spread, truth, weight, np.where(fixed, 0.0, centre), fixed, precision)
         wrong = np.flatnonzero((found * sign < 0) & ~fixed)
         if not len(wrong):
             break
         fixed[wrong[np.abs(found[wrong]).argmax()]] = True
     values = [round(float(v), 4) for v in found / spread]
     slopes = {name: value + 0.0 for name, value in zip(names, values[1:], strict=True)}
-    return PairModel(values[0], slopes, start.level_cap, 0.0, scores, version)
+    return PairModel(values[0], slopes, start.level_cap, scores, version, start.matcher)
 
 
 def _newton(
     columns: NDArray[np.float64],
     same: NDArray[np.float64],
+    weight: NDArray[np.float64],
     centre: NDArray[np.float64],
     fixed: NDArray[np.bool_],
-    ridge: float,
+    precision: NDArray[np.float64],
 ) -> NDArray[np.float64]:
-    """Logistic regression with a Gaussian prior about `centre` on all but the first column; `fixed` ones are 0."""
+    """Logistic regression with a Gaussian prior about `centre`, as narrow as `precision`; `fixed` ones are 0."""
     used = np.flatnonzero(~fixed)
     x, beta = columns[:, used], centre[used].copy()
-    precision = np.full(len(used), ridge)
-    precision[0] = 1e-3
+    precision = precision[used]
 
     def loss(at: NDArray[np.float64]) -> float:
         value = x @ at
         prior = float((precision * (at - centre[used]) ** 2).sum()) / 2
-        return float(np.logaddexp(0.0, value).sum() - same @ value) + prior
+        return float(weight @ (np.logaddexp(0.0, value) - same * value)) + prior
 
     for _ in range(_STEPS):
         p = 1.0 / (1.0 + np.exp(-np.clip(x @ beta, -500, 500)))
-        gradient = x.T @ (p - same) + precision * (beta - centre[used])
-        curvature = x.T @ (x * (p * (1 - p))[:, None]) + np.diag(precision)
+        gradient = x.T @ (weight * (p - same)) + precision * (beta - centre[used])
+        curvature = x.T @ (x * (weight * p * (1 - p))[:, None]) + np.diag(precision)
         step = np.linalg.solve(curvature, gradient)
         size = 1.0
         while size > 1e-6 and loss(beta - size * step) > loss(beta):
@@ -256,33 +334,3 @@ def _newton(
     found = np.zeros(len(fixed))
     found[used] = beta
     return found
-
-
-def prior_shift(probabilities: Sequence[float], share: float, *, steps: int = 200) -> float:
-    """By how much log-odds shift where the share of right pairs differs from the `share` that was fitted with.
-
-    Expectation and maximisation of Saerens et al. 2002 on unlabelled pairs. 0 for no pairs.
-    """
-    p = np.asarray(probabilities, float)
-    if not len(p) or not 0 < share < 1:
-        return 0.0
-    prior = share
-    for _ in range(steps):
-        right, wrong = p * (prior / share), (1 - p) * ((1 - prior) / (1 - share))
-        updated = float(np.clip((right / (right + wrong)).mean(), 1e-4, 1 - 1e-4))
-        if abs(updated - prior) < 1e-7:
-            break
-        prior = updated
-    return math.log(prior / (1 - prior)) - math.log(share / (1 - share))
-
-
-def adaptation(model: PairModel, shown: Sequence[Standing]) -> float:
-    """The shift of log-odds for a survey, from the standings of its queries' best candidates, without any label.
-
-    Half of what :func:`prior_shift` finds, within ±4: where right and wrong scores lie closer together or further apart
-    than in the fit, the whole of it goes astray. 0 for a model fitted on the population itself, and for few candidates.
-    """
-    if not model.share or len(shown) < _FEWEST_TO_ADAPT:
-        return 0.0
-    found = prior_shift([model.probability(standing) for standing in shown], model.share)
-    return min(max(_DAMPING * found, -_FURTHEST_SHIFT), _FURTHEST_SHIFT)

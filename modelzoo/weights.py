@@ -101,30 +101,6 @@ class FetchedWeights:
         return f"{self.path.name}: {how} (SHA-256 {self.sha256})."
 
 
-KNOWN: dict[str, WeightsSource] = {
-    source.name: source
-    for source in (
-        WeightsSource(
-            name="megadetector-v6-compact",
-            url="https://zenodo.org/records/15398270/files/MDV6-yolov9-c.pt",
-            filename="MDV6-yolov9-c.pt",
-            record_url="https://zenodo.org/api/records/15398270",
-            licence="AGPL-3.0",
-            note="MegaDetector v6 compact (YOLOv9-c, ultralytics): animal, person, vehicle. A pickle.",
-        ),
-        WeightsSource(
-            name="u2net",
-            url="https://github.com/danielgatis/rembg/releases/download/v0.0.0/u2net.onnx",
-            filename="u2net.onnx",
-            # As rembg 2.0.86 itself checks it (rembg/sessions/u2net.py).
-            checksum="md5:60024c5c889badc19c04ad937298a77b",
-            licence="unclear: the code of U²-Net is Apache-2.0, of its weights nothing is said (rembg issue 837)",
-            note="U²-Net salient object segmentation, the default of rembg.",
-        ),
-    )
-}
-
-
 def fetch(
     source: WeightsSource,
     directory: Path,

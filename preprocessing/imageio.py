@@ -6,8 +6,6 @@ to do.
 """
 
 import io
-import os
-import secrets
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -23,6 +21,7 @@ from PIL import UnidentifiedImageError
 from preprocessing import sniff
 from preprocessing.colour import to_rgb
 from preprocessing.exif import ExifData, directory_bytes, read_exif, read_tiff
+from preprocessing.files import write_atomically
 from preprocessing.jpeg_header import SOI, JpegHeader, has_zero_tail, read_jpeg_header, without_spans
 from preprocessing.types import GrayImage, Image
 
@@ -213,34 +212,6 @@ def make_preview(pixels: Image, longest: int) -> Image:
         return pixels.copy()
     size = (max(1, round(width * factor)), max(1, round(height * factor)))
     return np.asarray(cv2.resize(pixels, size, interpolation=cv2.INTER_AREA), dtype=np.uint8)
-
-
-def write_atomically(path: Path, data: bytes) -> None:
-    """Writes beside the target, syncs, renames: a reader sees the old file or the whole new one. Raises OSError."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(f".{secrets.token_hex(8)}.part")
-    descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o666)
-    try:
-        with os.fdopen(descriptor, "wb") as handle:
-            handle.write(data)
-            handle.flush()
-            os.fsync(handle.fileno())
-        beside.replace(path)
-    except BaseException:
-        beside.unlink(missing_ok=True)
-        raise
-    _sync_folder(path.parent)
-
-
-def _sync_folder(folder: Path) -> None:
-    """Makes the rename itself durable where folders can be opened (not on Windows)."""
-    if os.name == "nt":
-        return
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _source(path: Path, limits: ImageLimits) -> tuple[io.BytesIO | Path, JpegHeader | None, ExifData | None]:

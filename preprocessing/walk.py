@@ -114,6 +114,14 @@ def walk_photos(root: Path, settle_seconds: float = 0) -> Iterator[FoundPhoto | 
         pending.extend(reversed(below))
 
 
+def refused_by_name(relative_path: str) -> SkippedFile | None:
+    """Why a file of this path would be skipped whatever it holds; None when only the file itself can tell."""
+    parts = relative_path.split("/")
+    if any(part.startswith(".") or part.casefold() in _SYSTEM_NAMES for part in parts):
+        return SkippedFile(relative_path, "system_file", "Made by the operating system or hidden; not a photo.")
+    return _by_suffix(parts[-1], relative_path, set())
+
+
 def sha256_file(path: Path) -> str:
     """SHA-256 of a file's bytes as 64 hex digits, read in pieces. Raises OSError."""
     with path.open("rb") as handle:

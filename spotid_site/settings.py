@@ -5,6 +5,7 @@ DATABASE_URL or SPOTID_SECRET_KEY is refused.
 """
 
 import os
+import re
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, unquote, urlsplit
@@ -12,7 +13,7 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 from django.core.exceptions import ImproperlyConfigured
 from environs import Env, EnvError
 
-from . import theme
+from . import api, sign_in, theme
 
 env = Env()
 BASE_DIR = Path(__file__).resolve().parent.parent
@@ -63,6 +64,10 @@ SPOTID_DETECTOR_SHA256 = env.str("SPOTID_DETECTOR_SHA256", "")
 SPOTID_DETECTOR_CONFIDENCE = env.float("SPOTID_DETECTOR_CONFIDENCE", 0.25)
 SPOTID_SEGMENTER_WEIGHTS = env.str("SPOTID_SEGMENTER_WEIGHTS", "")
 SPOTID_OFFLINE = env.bool("SPOTID_OFFLINE", False)
+# Beside RootSIFT, for evidence only: disk or aliked, each with LightGlue; empty for none. It compares each photo's best
+# candidates, for at most so many seconds of a matching run (docs/decisions/0028-learned-matchers.md).
+SPOTID_LEARNED_MATCHER = env.str("SPOTID_LEARNED_MATCHER", "")
+SPOTID_LEARNED_SECONDS = env.float("SPOTID_LEARNED_SECONDS", 600.0)
 # What computes vectors: auto (what is quickest here and agrees), torch or openvino.
 SPOTID_RUNTIME = env.str("SPOTID_RUNTIME", "auto")
 
@@ -86,6 +91,33 @@ SPOTID_TRAINING_THREADS = env.int("SPOTID_TRAINING_THREADS", max(1, (os.cpu_coun
 SPOTID_TRAINING_NICE = env.int("SPOTID_TRAINING_NICE", 10)
 SPOTID_TRAINING_LEASE_SECONDS = env.int("SPOTID_TRAINING_LEASE_SECONDS", 900)
 
+# How long the file of an export is kept for those who asked for it.
+SPOTID_EXPORT_HOURS = env.int("SPOTID_EXPORT_HOURS", 72)
+
+# Where nginx serves the media folder internally (X-Accel-Redirect); empty: the application sends pictures itself.
+SPOTID_ACCEL_PREFIX = env.str("SPOTID_ACCEL_PREFIX", "")
+if SPOTID_ACCEL_PREFIX and not re.fullmatch(r"/[\w.-]+(/[\w.-]+)*/?", SPOTID_ACCEL_PREFIX):
+    raise ImproperlyConfigured(f"SPOTID_ACCEL_PREFIX is no path like /protected/: {SPOTID_ACCEL_PREFIX!r}")
+
+# Ingest from a browser. What is sent is kept in the home, below photos/; folders that may be picked are those below the
+# roots, none unless an administrator names them. Limits are refusals in words, not crashes.
+SPOTID_UPLOAD_DIR = SPOTID_HOME / "photos"
+SPOTID_INGEST_ROOTS: list[str] = env.list("SPOTID_INGEST_ROOTS", [])
+SPOTID_UPLOAD_CHUNK_KB = env.int("SPOTID_UPLOAD_CHUNK_KB", 4096)
+SPOTID_UPLOAD_FILE_MB = env.int("SPOTID_UPLOAD_FILE_MB", 20_000)
+SPOTID_UPLOAD_TOTAL_GB = env.int("SPOTID_UPLOAD_TOTAL_GB", 500)
+SPOTID_UPLOAD_FILES = env.int("SPOTID_UPLOAD_FILES", 200_000)
+SPOTID_UPLOAD_KEEP_FREE_GB = env.int("SPOTID_UPLOAD_KEEP_FREE_GB", 5)
+SPOTID_UNPACK_FILE_MB = env.int("SPOTID_UNPACK_FILE_MB", 500)
+SPOTID_UNPACK_TOTAL_GB = env.int("SPOTID_UNPACK_TOTAL_GB", 200)
+SPOTID_UNPACK_RATIO = env.int("SPOTID_UNPACK_RATIO", 200)
+
+# Data of other tools that a browser sends: the file waits below imports/ for its run and is deleted after it.
+SPOTID_IMPORT_DIR = SPOTID_HOME / "imports"
+SPOTID_IMPORT_MB = env.int("SPOTID_IMPORT_MB", 512)
+# Boxes below this confidence are left out, unless an import is asked for another.
+SPOTID_IMPORT_CONFIDENCE = env.float("SPOTID_IMPORT_CONFIDENCE", 0.2)
+
 INSTALLED_APPS = [
     "unfold",
     "unfold.contrib.filters",
@@ -97,6 +129,15 @@ INSTALLED_APPS = [
     "django.contrib.staticfiles",
     "django_q",
     "rest_framework",
+    "knox",
+    "drf_spectacular",
+    "drf_spectacular_sidecar",
+    "allauth",
+    "allauth.account",
+    "allauth.mfa",
+    "allauth.socialaccount",
+    "allauth.socialaccount.providers.openid_connect",
+    "django_htmx",
     "identification",
 ]
 
@@ -110,8 +151,12 @@ MIDDLEWARE = [
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "django.contrib.auth.middleware.LoginRequiredMiddleware",
+    "allauth.account.middleware.AccountMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "identification.views.readable.ReadableText",
+    "identification.views.hidden.HiddenNames",
+    "identification.views.partial.WholePages",
 ]
 
 ROOT_URLCONF = "spotid_site.urls"
@@ -120,8 +165,16 @@ TEMPLATES = [
     {
         "BACKEND": "django.template.backends.django.DjangoTemplates",
         "DIRS": [BASE_DIR / "templates"],
-        "APP_DIRS": True,
         "OPTIONS": {
+            "loaders": [
+                (
+                    "spotid_site.folding.Loader",
+                    [
+                        "django.template.loaders.filesystem.Loader",
+                        "django.template.loaders.app_directories.Loader",
+                    ],
+                )
+            ],
             "context_processors": [
                 "django.template.context_processors.request",
                 "django.contrib.auth.context_processors.auth",
@@ -142,7 +195,59 @@ AUTH_PASSWORD_VALIDATORS = [
     {"NAME": "django.contrib.auth.password_validation.NumericPasswordValidator"},
 ]
 
+AUTHENTICATION_BACKENDS = ["allauth.account.auth_backends.AuthenticationBackend"]
+ACCOUNT_ADAPTER = "identification.views.sign_in.AccountAdapter"
+ACCOUNT_FORMS = {"login": "identification.views.sign_in.SignInForm"}
+ACCOUNT_LOGIN_METHODS = {"username"}
+ACCOUNT_SIGNUP_FIELDS = ["username*", "password1*"]
+ACCOUNT_EMAIL_VERIFICATION = "none"
+ACCOUNT_SESSION_REMEMBER = True
+ACCOUNT_REAUTHENTICATION_REQUIRED = True
+ACCOUNT_REAUTHENTICATION_METHODS = {"password", "mfa"}
+ACCOUNT_RATE_LIMITS = sign_in.RATE_LIMITS
+MFA_ADAPTER = "identification.views.sign_in.TwoFactorAdapter"
+MFA_SUPPORTED_TYPES = ["totp", "recovery_codes"]
+MFA_TOTP_ISSUER = "SpotID"
+MFA_TOTP_TOLERANCE = 1
+MFA_RECOVERY_CODES_SHOW_ONCE = True
+SOCIALACCOUNT_ADAPTER = "identification.views.single_sign_on.SingleSignOnAdapter"
+SOCIALACCOUNT_PROVIDERS = sign_in.single_sign_on(env)
+SOCIALACCOUNT_ONLY = False
+SOCIALACCOUNT_EMAIL_VERIFICATION = "none"
+SOCIALACCOUNT_EMAIL_REQUIRED = False
+# A link, not a form: the policy of the pages lets forms go nowhere but here.
+SOCIALACCOUNT_LOGIN_ON_GET = True
+SOCIALACCOUNT_OPENID_CONNECT_URL_PREFIX = ""
+# Which claim finds an existing account: email (verified only), username or none; and whether unknown people get one.
+SPOTID_OIDC_MATCH = env.str("SPOTID_OIDC_MATCH", "email")
+SPOTID_OIDC_NEW_ACCOUNTS = env.bool("SPOTID_OIDC_NEW_ACCOUNTS", False)
+if SPOTID_OIDC_MATCH not in {"email", "username", "none"}:
+    raise ImproperlyConfigured("SPOTID_OIDC_MATCH must be email, username or none.")
+
+REST_FRAMEWORK = sign_in.REST_FRAMEWORK | api.rest_framework(env)
+SPECTACULAR_SETTINGS = api.SPECTACULAR_SETTINGS
+# Requests to the API in each minute of an account, and of an address that nobody signed in from; 0 for no limit.
+SPOTID_API_PER_MINUTE = env.int("SPOTID_API_PER_MINUTE", 600)
+SPOTID_API_ANONYMOUS_PER_MINUTE = env.int("SPOTID_API_ANONYMOUS_PER_MINUTE", 60)
+REST_KNOX = sign_in.REST_KNOX
+KNOX_TOKEN_MODEL = "identification.ApiToken"
+# knox's own table of tokens is not used, so it is not made.
+MIGRATION_MODULES = {"knox": None}
+
+# Shared by all processes and machines, without a server of its own: what counts attempts to sign in.
+CACHES = {
+    "default": {
+        "BACKEND": "django.core.cache.backends.db.DatabaseCache",
+        "LOCATION": "spotid_cache",
+        "OPTIONS": {"MAX_ENTRIES": 20_000},
+    }
+}
+
 LANGUAGE_CODE = "en-gb"
+# English is what is written in the code; every other language has its catalogue below locale/ (docs/developer.md).
+LANGUAGES = [("en-gb", "English"), ("es", "Español")]
+LOCALE_PATHS = [BASE_DIR / "locale"]
+USE_I18N = True
 USE_TZ = True
 TIME_ZONE = "UTC"
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
@@ -150,12 +255,15 @@ DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 STATIC_URL = "static/"
 STATICFILES_DIRS = [BASE_DIR / "static"]
 WHITENOISE_USE_FINDERS = True
-WHITENOISE_MAX_AGE = 3600
+# Asked about each time, and answered by 304: after an update, scripts of before must not stand beside those of now.
+WHITENOISE_MAX_AGE = 0
 
 # retry counts from prefetch, so it must exceed timeout x (queue_limit / workers + 2); attempts are counted in our own
 # tables because a task that kills its worker is otherwise run for ever (django-q2 issue 327).
 _Q_WORKERS = env.int("SPOTID_WORKERS", min(2, os.cpu_count() or 1))
-_Q_TIMEOUT = env.int("SPOTID_TASK_TIMEOUT", 1800)
+# A task may take as long as it needs; how long it may say nothing is not the queue's to judge (`services.silence`).
+SPOTID_TASK_TIMEOUT = env.int("SPOTID_TASK_TIMEOUT", 1800)
+_Q_TIMEOUT = 30 * 24 * 3600
 _Q_TRAINING_TIMEOUT = env.int("SPOTID_TRAINING_TIMEOUT", 14 * 24 * 3600)
 Q_CLUSTER: dict[str, Any] = {
     "name": "spotid",
@@ -196,15 +304,22 @@ Q_CLUSTER: dict[str, Any] = {
     },
 }
 
+SESSION_ENGINE = "spotid_site.sessions"
 SESSION_COOKIE_HTTPONLY = True
+LANGUAGE_COOKIE_HTTPONLY = True
+LANGUAGE_COOKIE_SAMESITE = "Lax"
+LANGUAGE_COOKIE_AGE = 365 * 24 * 3600
 SESSION_COOKIE_SAMESITE = "Lax"
 SECURE_HTTPS = env.bool("SPOTID_HTTPS", False)
-SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = SECURE_HTTPS
+SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = LANGUAGE_COOKIE_SECURE = SECURE_HTTPS
 SECURE_SSL_REDIRECT = SECURE_HTTPS
+# Asked from the machine itself, past the proxy.
+SECURE_REDIRECT_EXEMPT = [r"^health/$"]
 SECURE_HSTS_SECONDS = 31536000 if SECURE_HTTPS else 0
 SPOTID_BEHIND_PROXY = env.bool("SPOTID_BEHIND_PROXY", False)
 if SPOTID_BEHIND_PROXY:
     SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
+ACCOUNT_DEFAULT_HTTP_PROTOCOL = "https" if SECURE_HTTPS else "http"
 SECURE_CONTENT_TYPE_NOSNIFF = True
 SECURE_REFERRER_POLICY = "same-origin"
 X_FRAME_OPTIONS = "DENY"

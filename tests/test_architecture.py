@@ -19,8 +19,20 @@ STOREYS = [
     {"services"},
     {"selectors", "inference"},
     {"permissions"},
+    {"imports"},
     {"matching", "models"},
-    {"errors", "apps", "checks", "migrations", "presenting", "spreadsheets"},
+    {
+        "errors",
+        "apps",
+        "checks",
+        "migrations",
+        "naming",
+        "prepared",
+        "presenting",
+        "sentences",
+        "sentences_imports",
+        "spreadsheets",
+    },
 ]
 
 

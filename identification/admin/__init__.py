@@ -2,6 +2,7 @@
 
 from . import (  # noqa: F401
     access,
+    agreement,
     calibrations,
     detections,
     engines,
@@ -14,6 +15,8 @@ from . import (  # noqa: F401
     review,
     stations,
     surveys,
+    tokens,
     training,
+    transfers,
     work,
 )

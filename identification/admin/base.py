@@ -8,16 +8,17 @@ from typing import Any, cast
 from django import forms
 from django.contrib import messages
 from django.db import IntegrityError, models, transaction
-from django.http import HttpRequest, HttpResponseRedirect
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.utils.translation import gettext, gettext_lazy, ngettext
 from unfold.admin import ModelAdmin
 
 from .. import permissions
 from ..errors import SpotIDError
-from ..models import Survey, User
+from ..models import Survey, User, Verdict
 from ..permissions import Action
 from ..services.identity import rehearsed
 
-_THERE = "There is such a row already."
+_THERE = gettext_lazy("There is such a row already.")
 
 # What may follow the name of a filter in an address.
 _LOOKUPS = {"", "exact", "isnull", "in", "gt", "gte", "lt", "lte", "year", "month", "day"}
@@ -28,6 +29,14 @@ def account(request: HttpRequest) -> User:
     return cast(User, request.user)
 
 
+def moving(response: HttpResponse, *, is_open: bool) -> HttpResponse:
+    """The part of a page that is asked for again while it moves; when it stands, htmx loads the whole page anew."""
+    response["Cache-Control"] = "no-store"
+    if not is_open:
+        response["HX-Refresh"] = "true"
+    return response
+
+
 def rehearse(change: Callable[[], Any]) -> str:
     """Try a change in a transaction that is rolled back; returns why it is refused, or an empty text."""
     try:
@@ -35,7 +44,7 @@ def rehearse(change: Callable[[], Any]) -> str:
     except SpotIDError as refused:
         return str(refused)
     except IntegrityError:
-        return _THERE
+        return str(_THERE)
     return ""
 
 
@@ -71,6 +80,8 @@ class RoomAdmin(ModelAdmin):
     seen_by = Action.SEE
     changed_by: Action | None = None
     related: tuple[str, ...] = ()
+    # Ways to the surveys of whose stations and files a row tells, by what it shows, is found by or stands in order of.
+    telling: tuple[str, ...] = ()
     list_per_page = 50
     list_filter_submit = True
     show_full_result_count = False
@@ -94,7 +105,12 @@ class RoomAdmin(ModelAdmin):
         if permissions.is_administrator(user):
             return rows
         visible = None if self.administrators_only else self.visible(user)
-        return rows.none() if visible is None else rows.filter(pk__in=visible.values("pk"))
+        if visible is None:
+            return rows.none()
+        if self.telling and (hidden := permissions.surveys_nameless(user)):
+            for survey in self.telling:
+                visible = visible.exclude(**{f"{survey}__in": hidden})
+        return rows.filter(pk__in=visible.values("pk"))
 
     def get_object(self, request: HttpRequest, object_id: str, from_field: str | None = None) -> Any:
         obj = super().get_object(request, object_id, from_field)
@@ -197,7 +213,8 @@ class RoomAdmin(ModelAdmin):
         if permissions.may_for_all(account(request), action, surveys):
             return True
         messages.error(
-            request, "Some of the chosen rows belong to surveys in which you may not do this. Nothing was changed."
+            request,
+            gettext("Some of the chosen rows belong to surveys in which you may not do this. Nothing was changed."),
         )
         return False
 
@@ -219,5 +236,25 @@ class ReadOnlyAdmin(RoomAdmin):
         return [field.name for field in self.model._meta.fields]
 
 
-def plural(number: int, noun: str, many: str = "") -> str:
-    return f"{number} {noun if number == 1 else many or noun + 's'}"
+def photos_waiting(number: int) -> str:
+    """What came of asking for photos to be processed again."""
+    words = ngettext("%(n)s photo waits to be processed again.", "%(n)s photos wait to be processed again.", number)
+    return words % {"n": number}
+
+
+def pairs_decided(number: int, verdict: Verdict) -> str:
+    words = ngettext("%(n)s pair decided: %(verdict)s.", "%(n)s pairs decided: %(verdict)s.", number)
+    return words % {"n": number, "verdict": verdict.label.lower()}
+
+
+class LabelColours(dict[str, str]):
+    """Colours of labels, given by the English words of choices and found by what these are in the reader's language."""
+
+    def _shown(self) -> dict[str, str]:
+        return {gettext(words): colour for words, colour in self.items()}
+
+    def __contains__(self, words: object) -> bool:
+        return str(words) in self._shown()
+
+    def __getitem__(self, words: str) -> str:
+        return self._shown()[str(words)]

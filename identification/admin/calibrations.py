@@ -12,14 +12,19 @@ from django.template.response import TemplateResponse
 from django.urls import path, reverse
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
+from django.utils.translation import gettext
+from django.utils.translation import gettext_lazy as _
 from django.views.decorators.http import require_POST
 from unfold.decorators import display
 
-from ..models import PairCalibration, Population
-from ..selectors.calibration import active_calibration, labelled_candidates
-from .base import ReadOnlyAdmin, account
+from ..models import CalibrationRun, PairCalibration, Population
+from ..selectors.calibration import active_calibration, labelled_candidates, latest_run
+from ..sentences import stored_words
+from ..services.calibration_queue import calibration_request
+from .base import ReadOnlyAdmin, account, moving
 from .curves import HEIGHT, WIDTH
 from .filters import population_filter
+from .work import STATE_LABELS
 
 _TEMPLATES = "admin/identification/paircalibration"
 _LEFT, _RIGHT, _TOP, _BOTTOM = 46, 12, 12, 34
@@ -29,7 +34,7 @@ _LEFT, _RIGHT, _TOP, _BOTTOM = 46, 12, 12, 34
 class PairCalibrationAdmin(ReadOnlyAdmin):
     administrators_only = True
     related = ("population", "fitted_by")
-    list_display = ("version", "population", "in_use", "pairs", "error_shown", "created_at")
+    list_display = ("version", "population", "in_use", "candidates", "error_shown", "created_at")
     list_filter = (population_filter("population"),)
     search_fields = ("version", "population__name")
     ordering = ("-id",)
@@ -39,15 +44,20 @@ class PairCalibrationAdmin(ReadOnlyAdmin):
         site, name = self.admin_site, "identification_paircalibration"
         return [
             path("<int:pk>/fit/", site.admin_view(require_POST(self.fit)), name=f"{name}_fit"),
+            path("<int:pk>/live/", site.admin_view(self.live), name=f"{name}_live"),
             path("<int:pk>/rollback/", site.admin_view(require_POST(self.rollback)), name=f"{name}_rollback"),
             *super().get_urls(),
         ]
 
-    @display(description="In use", boolean=True, ordering="active")
+    @display(description=_("In use"), boolean=True, ordering="active")
     def in_use(self, calibration: PairCalibration) -> bool:
         return calibration.active
 
-    @display(description="Calibration error")
+    @display(description=_("Candidates"), ordering="pairs")
+    def candidates(self, calibration: PairCalibration) -> int:
+        return calibration.pairs
+
+    @display(description=_("Calibration error"))
     def error_shown(self, calibration: PairCalibration) -> str:
         said = calibration.report.get("fitted", {}).get("ece")
         return "–" if said is None else f"{said:.3f}"
@@ -58,7 +68,13 @@ class PairCalibrationAdmin(ReadOnlyAdmin):
         # All decided candidates of a population are read: of one at a time.
         shown = populations if len(populations) == 1 else [one for one in populations if str(one.pk) == wanted]
         states = [
-            {"population": one, "labels": labelled_candidates(one), "active": active_calibration(one)} for one in shown
+            {
+                "population": one,
+                "labels": labelled_candidates(one),
+                "active": active_calibration(one),
+                "run": latest_run(one),
+            }
+            for one in shown
         ]
         others = [one for one in populations if one not in shown]
         return super().changelist_view(request, {**(extra_context or {}), "states": states, "others": others})
@@ -87,23 +103,39 @@ class PairCalibrationAdmin(ReadOnlyAdmin):
         return TemplateResponse(request, f"{_TEMPLATES}/calibration.html", context)
 
     def fit(self, request: HttpRequest, pk: int) -> HttpResponse:
-        from ..services.calibration import calibration_fit
-
-        population = self._population(request, pk)
-        self.told(request, lambda: calibration_fit(population=population, acting_user=account(request)).sentence)
-        return HttpResponseRedirect(reverse("admin:identification_paircalibration_changelist"))
+        return self._asked(
+            request,
+            pk,
+            CalibrationRun.Kind.FIT,
+            gettext("%(population)s is being calibrated. What comes of it is said here."),
+        )
 
     def rollback(self, request: HttpRequest, pk: int) -> HttpResponse:
-        from ..services.calibration import calibration_rollback
+        return self._asked(
+            request,
+            pk,
+            CalibrationRun.Kind.ROLLBACK,
+            gettext("%(population)s goes back to the calibration before. What comes of it is said here."),
+        )
 
+    def _asked(self, request: HttpRequest, pk: int, kind: str, words: str) -> HttpResponse:
+        """Leave it to a worker; the page says how far that is."""
         population = self._population(request, pk)
 
-        def change() -> str:
-            earlier = calibration_rollback(population=population, acting_user=account(request))
-            return f"{population}: {earlier.version if earlier else 'the calibration that ships'} is in use."
+        def ask() -> str:
+            calibration_request(population=population, acting_user=account(request), kind=kind)
+            return words % {"population": population}
 
-        self.told(request, change)
-        return HttpResponseRedirect(reverse("admin:identification_paircalibration_changelist"))
+        self.told(request, ask)
+        listing = reverse("admin:identification_paircalibration_changelist")
+        return HttpResponseRedirect(f"{listing}?population={population.pk}")
+
+    def live(self, request: HttpRequest, pk: int) -> HttpResponse:
+        """The part of the page that moves."""
+        run = latest_run(self._population(request, pk))
+        if run is None:
+            raise Http404("Nobody has asked for a calibration of this population.")
+        return moving(TemplateResponse(request, f"{_TEMPLATES}/_run.html", {"run": run}), is_open=run.open)
 
     def _population(self, request: HttpRequest, pk: int) -> Population:
         if not self.has_view_permission(request):
@@ -112,6 +144,29 @@ class PairCalibrationAdmin(ReadOnlyAdmin):
         if found is None:
             raise Http404("There is no such population.")
         return found
+
+
+@admin.register(CalibrationRun)
+class CalibrationRunAdmin(ReadOnlyAdmin):
+    administrators_only = True
+    related = ("population", "calibration__population", "requested_by")
+    list_display = ("number", "population", "kind", "state_shown", "came_of_it", "requested_by", "created_at")
+    list_display_links = ("number",)
+    list_filter = (population_filter("population"),)
+    search_fields = ("population__name", "sentence", "error")
+    ordering = ("-id",)
+
+    @display(description=_("Calibration run"), ordering="pk")
+    def number(self, run: CalibrationRun) -> str:
+        return gettext("Run %(number)s") % {"number": run.pk}
+
+    @display(description=_("State"), ordering="state", label=STATE_LABELS)
+    def state_shown(self, run: CalibrationRun) -> str:
+        return run.get_state_display()
+
+    @display(description=_("What came of it"))
+    def came_of_it(self, run: CalibrationRun) -> str:
+        return stored_words(run.error or run.sentence)[:200] or "–"
 
 
 def diagram(bins: Sequence[dict[str, Any]], title: str) -> SafeString:
@@ -133,7 +188,8 @@ def diagram(bins: Sequence[dict[str, Any]], title: str) -> SafeString:
     (x1, y1), (x2, y2) = place(0, 0), place(1, 1)
     return format_html(
         '<svg class="spotid-curve" viewBox="0 0 {} {}" role="img" aria-label="{}: share of right candidates by what '
-        'was said; the table below has the numbers">{}<line x1="{}" y1="{}" x2="{}" y2="{}"/><polyline points="{}"/>{}'
+        'was said; the table below has the numbers">{}<line class="spotid-diagonal" x1="{}" y1="{}" x2="{}" '
+        'y2="{}"/><polyline points="{}"/>{}'
         '<text x="{}" y="{}" text-anchor="end">said 1</text><text x="{}" y="{}">said 0</text></svg>',
         *(WIDTH, HEIGHT, title, grid, x1, y1, x2, y2),
         " ".join(f"{x},{y}" for x, y in points),

@@ -10,6 +10,8 @@ from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
 from django.http import HttpRequest
 from django.template.response import TemplateResponse
 from django.utils.html import format_html, format_html_join
+from django.utils.translation import gettext
+from django.utils.translation import gettext_lazy as _
 from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextInputWidget, UnfoldBooleanSwitchWidget
 
 from ..models import Category, Flank
@@ -32,7 +34,7 @@ class AnnotateForm(forms.Form):
         choices=[_AS_IT_IS, ("yes", "Usable"), ("no", "Not usable")], required=False, widget=UnfoldAdminSelectWidget()
     )
     unusable_reason = forms.CharField(
-        max_length=200, required=False, label="Why not usable", widget=UnfoldAdminTextInputWidget()
+        max_length=200, required=False, label=_("Why not usable"), widget=UnfoldAdminTextInputWidget()
     )
 
     def changes(self) -> dict[str, Any]:
@@ -46,7 +48,7 @@ class AnnotateForm(forms.Form):
     def clean(self) -> dict[str, Any]:
         cleaned = super().clean() or self.cleaned_data
         if not self.errors and not self.changes():
-            raise forms.ValidationError("Say at least one thing of the chosen photos.")
+            raise forms.ValidationError(gettext("Say at least one thing of the chosen photos."))
         return cleaned
 
 
@@ -55,7 +57,7 @@ class ConfirmForm(forms.Form):
 
     confirm_contradiction = forms.BooleanField(
         required=False,
-        label="Decide it all the same: the contradiction is shown to curators until it is solved",
+        label=_("Decide it all the same: the contradiction is shown to curators until it is solved"),
         widget=UnfoldBooleanSwitchWidget(),
     )
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
+from django.utils.translation import gettext
 
 WIDTH, HEIGHT = 460, 230
 _LEFT, _RIGHT, _TOP, _BOTTOM = 46, 12, 34, 34
@@ -33,7 +34,12 @@ def curve(
 
     line = " ".join(f"{x},{y}" for x, y in (place(*point) for point in points))
     dots = [place(*point) for point in points] if len(points) <= 60 else [place(*points[-1])]
-    said = f"{title}: {points[-1][1]:.3g} after epoch {points[-1][0]} of {epochs}."
+    said = gettext("%(title)s: %(value)s after epoch %(epoch)s of %(epochs)s.") % {
+        "title": title,
+        "value": f"{points[-1][1]:.3g}",
+        "epoch": points[-1][0],
+        "epochs": epochs,
+    }
     return format_html(
         '<svg class="spotid-curve" viewBox="0 0 {} {}" role="img" aria-label="{}">{}{}'
         '<polyline points="{}"/>{}<text x="{}" y="{}" text-anchor="end">epoch {}</text>'

@@ -8,15 +8,18 @@ from typing import Any
 from django.db.models import F
 from django.http import HttpRequest
 from django.urls import reverse
+from django.utils.translation import gettext
 
 from .. import permissions
 from ..models import Decision, MatchEdge, ProcessingState, Verdict, Work
 from ..permissions import Action, detections_for, images_for, individuals_for, surveys_for
 from ..presenting import span_words
 from ..selectors.health import health_read
-from ..selectors.surveys import FAILED, survey_cards
+from ..selectors.surveys import FAILED, survey_cards, survey_totals, surveys_listed
 from .base import account
 
+# The newest.
+_SURVEYS = 12
 _FAILURES = 8
 _DECISIONS = 8
 
@@ -24,24 +27,41 @@ _DECISIONS = 8
 def dashboard(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
     """What `templates/admin/index.html` shows, as far as the account may see it."""
     user = account(request)
-    cards = survey_cards(user)
-    photos = {state: sum(card.photos.by_state.get(state, 0) for card in cards) for state in ProcessingState.values}
+    surveys = surveys_listed(user)
+    cards = survey_cards(user, surveys.order_by("-pk")[:_SURVEYS])
+    totals = survey_totals(user)
+    photos = {state: totals.photos.by_state.get(state, 0) for state in ProcessingState.values}
     seen = detections_for(user).filter(image__survey__in=surveys_for(user, Action.SEE_CANDIDATES))
     decisions = Decision.objects.filter(edge__a__in=seen, edge__b__in=seen)
     failures = Work.objects.filter(image__in=images_for(user), state__in=FAILED)
     standing = individuals_for(user).filter(retired=False)
     health = health_read() if permissions.is_administrator(user) else None
     context |= {
-        "title": "Dashboard",
+        "title": gettext("Dashboard"),
         "silent_for": span_words(timedelta(seconds=health.heartbeat_age)) if health and health.heartbeat_age else "",
         "cards": cards,
+        "more": totals.surveys - len(cards),
         "figures": [
-            _figure("Surveys", len(cards), "survey", "map"),
-            _figure("Images", sum(photos.values()), "image", "photo_library", _states(photos)),
-            _figure("Animals detected", sum(card.animals for card in cards), "detection", "select_all", _named(cards)),
-            _figure("Individuals", standing.count(), "individual", "pets", _declared(standing)),
-            _figure("Decisions", decisions.filter(undoes__isnull=True).count(), "decision", "rule", _undone(decisions)),
-            _figure("Failed images", failures.count(), "work", "error", query="?state__exact=failed", alarm=True),
+            _figure(gettext("Surveys"), totals.surveys, "survey", "map"),
+            _figure(gettext("Images"), sum(photos.values()), "image", "photo_library", _states(photos)),
+            _figure(
+                gettext("Animals detected"),
+                totals.animals,
+                "detection",
+                "select_all",
+                _named(totals.identified),
+            ),
+            _figure(gettext("Individuals"), standing.count(), "individual", "pets", _declared(standing)),
+            _figure(
+                gettext("Decisions"),
+                decisions.filter(undoes__isnull=True).count(),
+                "decision",
+                "rule",
+                _undone(decisions),
+            ),
+            _figure(
+                gettext("Failed images"), failures.count(), "work", "error", query="?state__exact=failed", alarm=True
+            ),
         ],
         "failures": failures.select_related("image__survey").order_by("-finished_at", "image")[:_FAILURES],
         "decisions": decisions.select_related("acting_user", "edge__a__image", "edge__b__image").order_by("-id")[
@@ -62,19 +82,20 @@ def _figure(
 
 def _states(photos: dict[str, int]) -> str:
     waiting = photos[ProcessingState.PENDING] + photos[ProcessingState.RUNNING]
-    return f"{photos[ProcessingState.DONE]} done, {waiting} waiting"
+    said = {"done": photos[ProcessingState.DONE], "waiting": waiting}
+    return gettext("%(done)s done, %(waiting)s waiting") % said
 
 
-def _named(cards: list[Any]) -> str:
-    return f"{sum(card.identified for card in cards)} identified"
+def _named(identified: int) -> str:
+    return gettext("%(n)s identified") % {"n": identified}
 
 
 def _declared(individuals: Any) -> str:
-    return f"{individuals.exclude(name='').count()} with a name"
+    return gettext("%(n)s with a name") % {"n": individuals.exclude(name="").count()}
 
 
 def _undone(decisions: Any) -> str:
-    return f"{decisions.filter(undoes__isnull=False).count()} taken back"
+    return gettext("%(n)s taken back") % {"n": decisions.filter(undoes__isnull=False).count()}
 
 
 def _contradictions(seen: Any) -> int:

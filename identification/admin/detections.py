@@ -8,6 +8,8 @@ from django import forms
 from django.contrib import admin, messages
 from django.db.models import Q, QuerySet
 from django.http import HttpRequest, HttpResponse
+from django.utils.translation import gettext, ngettext
+from django.utils.translation import gettext_lazy as _
 from unfold.contrib.filters.admin import ChoicesDropdownFilter
 from unfold.decorators import display
 from unfold.widgets import UnfoldBooleanSwitchWidget
@@ -24,7 +26,7 @@ from ..services.identity import (
     detections_judge_preview,
 )
 from ..services.individuals import individual_declare, individual_undeclare
-from .base import ServiceForm, account, plural
+from .base import ServiceForm, account, pairs_decided
 from .confirm import AnnotateForm, ConfirmForm, ask, confirmed
 from .filters import station_filter, survey_filter, yes_no_filter
 from .pictures import clock, crop_picture, gallery, linked, views
@@ -40,7 +42,7 @@ class DetectionForm(ServiceForm):
     confirm_contradiction = forms.BooleanField(
         required=False,
         widget=UnfoldBooleanSwitchWidget(),
-        help_text="Only when the individual is refused because earlier decisions contradict it.",
+        help_text=_("Only when the individual is refused because earlier decisions contradict it."),
     )
 
     class Meta:
@@ -101,14 +103,15 @@ class DetectionAdmin(TriageActions):
         station_filter("image__station"),
         ("category", ChoicesDropdownFilter),
         ("flank", ChoicesDropdownFilter),
-        yes_no_filter("flank_said", "flank said by a person", Q(flank_by_person=True)),
-        yes_no_filter("use", "usable", Q(usable=True)),
+        yes_no_filter("flank_said", _("flank said by a person"), Q(flank_by_person=True)),
+        yes_no_filter("use", _("usable"), Q(usable=True)),
         ("triage", ChoicesDropdownFilter),
-        yes_no_filter("identified", "identified", Q(individual__isnull=False)),
+        yes_no_filter("identified", _("identified"), Q(individual__isnull=False)),
         ("source", ChoicesDropdownFilter),
     )
+    telling = ("image__survey",)
     search_fields = ("image__relative_path", "species", "individual__name", "image__station__code")
-    search_help_text = "Path of the photo, station, species or name of the individual"
+    search_help_text = _("Path of the photo, station, species or name of the individual")
     date_hierarchy = "image__captured_at"
     ordering = ("-id",)
     autocomplete_fields = ("individual",)
@@ -133,7 +136,7 @@ class DetectionAdmin(TriageActions):
     fieldsets = (
         (None, {"fields": ("views_shown", ("photo_link", "survey_link"), "captured")}),
         (
-            "What it shows",
+            _("What it shows"),
             {
                 "fields": (
                     ("category", "species"),
@@ -143,9 +146,9 @@ class DetectionAdmin(TriageActions):
                 )
             },
         ),
-        ("Which individual", {"fields": ("individual", "confirm_contradiction", "companions")}),
+        (_("Which individual"), {"fields": ("individual", "confirm_contradiction", "companions")}),
         (
-            "Box, in pixels of the upright photo",
+            _("Box, in pixels of the upright photo"),
             {"fields": (("x1", "y1"), ("x2", "y2"), ("size", "confidence"), ("source", "engine"), "segmenter")},
         ),
     )
@@ -178,84 +181,80 @@ class DetectionAdmin(TriageActions):
             options["queryset"] = individuals_for(account(request)).filter(retired=False).select_related("population")
         return super().formfield_for_foreignkey(db_field, request, **options)
 
-    @display(description="Crop")
+    @display(description=_("Crop"))
     def picture(self, detection: Detection) -> str:
         return crop_picture(detection)
 
-    @display(description="Photo", ordering="image__relative_path")
+    @display(description=_("Photo"), ordering="image__relative_path")
     def photo(self, detection: Detection) -> str:
         return detection.image.relative_path
 
-    @display(description="Survey", ordering="image__survey__name")
+    @display(description=_("Survey"), ordering="image__survey__name")
     def survey(self, detection: Detection) -> str:
         return detection.image.survey.name
 
-    @display(description="Station", ordering="image__station__code")
+    @display(description=_("Station"), ordering="image__station__code")
     def station(self, detection: Detection) -> str:
         image = detection.image
         return f"{image.station.code} {image.camera}".strip() if image.station else "–"
 
-    @display(description="Captured", ordering="image__captured_at")
+    @display(description=_("Captured"), ordering="image__captured_at")
     def captured(self, detection: Detection) -> Any:
         return clock(detection.image.captured_at, detection.image.survey.time_zone)
 
-    @display(description="Flank", ordering="flank")
+    @display(description=_("Flank"), ordering="flank")
     def flank_shown(self, detection: Detection) -> str:
         estimate = flank_words(detection.flank, detection.flank_by_person, detection.left_probability)
         return estimate.capitalize() or detection.get_flank_display()
 
-    @display(description="Estimate of the flank")
+    @display(description=_("Estimate of the flank"))
     def flank_estimate(self, detection: Detection) -> str:
         # Also beside a person's word: where the two differ, one of them is wrong.
         estimate = flank_words("", False, detection.left_probability)
         reasons = flank_reasons(detection.flank_evidence)
         return f"{estimate.capitalize()} (from {reasons})" if estimate and reasons else estimate.capitalize() or "–"
 
-    @display(description="Individual", ordering="individual__number")
+    @display(description=_("Individual"), ordering="individual__number")
     def who(self, detection: Detection) -> str:
         individual = detection.individual
         return linked("individual", detection.individual_id, str(individual)) if individual else "–"
 
-    @display(description="Pictures")
+    @display(description=_("Pictures"))
     def views_shown(self, detection: Detection) -> str:
         return views(detection)
 
-    @display(description="Photo")
+    @display(description=_("Photo"))
     def photo_link(self, detection: Detection) -> str:
         return linked("image", detection.image_id, detection.image.relative_path)
 
-    @display(description="Survey")
+    @display(description=_("Survey"))
     def survey_link(self, detection: Detection) -> str:
         return linked("survey", detection.image.survey_id, detection.image.survey.name)
 
-    @display(description="Other photos of it")
+    @display(description=_("Other photos of it"))
     def companions(self, detection: Detection) -> str:
         if detection.individual_id is None:
-            return "It belongs to no individual."
+            return gettext("It belongs to no individual.")
         others = (
             detections_for(self.viewer(detection)).filter(individual=detection.individual_id).exclude(pk=detection.pk)
         )
         return gallery(others.select_related("image__station", "image__survey").order_by("pk")[:_SHOWN])
 
-    @display(description="Size")
+    @display(description=_("Size"))
     def size(self, detection: Detection) -> str:
-        return f"{detection.x2 - detection.x1:.0f} × {detection.y2 - detection.y1:.0f} pixels"
+        return gettext("%(width)s × %(height)s pixels") % {
+            "width": f"{detection.x2 - detection.x1:.0f}",
+            "height": f"{detection.y2 - detection.y1:.0f}",
+        }
 
     def _annotate(self, request: HttpRequest, chosen: QuerySet[Detection], **changes: Any) -> None:
         if self.allowed(request, chosen, Action.CURATE):
             self.told(
                 request,
-                lambda: (
-                    plural(
-                        detection_annotate(acting_user=account(request), detections=chosen, **changes),
-                        "box is annotated",
-                        "boxes are annotated",
-                    )
-                    + "; what was so already stayed."
-                ),
+                lambda: _annotated(detection_annotate(acting_user=account(request), detections=chosen, **changes)),
             )
 
-    @admin.action(description="Annotate: flank, species, use …", permissions=["curate"])
+    @admin.action(description=_("Annotate: flank, species, use …"), permissions=["curate"])
     def annotate(self, request: HttpRequest, chosen: QuerySet[Detection]) -> HttpResponse | None:
         form = AnnotateForm(request.POST if confirmed(request) else None)
         if confirmed(request) and form.is_valid():
@@ -266,46 +265,51 @@ class DetectionAdmin(TriageActions):
             self,
             request,
             action="annotate",
-            title=f"Annotate {plural(number, 'box', 'boxes')}",
-            button="Annotate",
+            title=ngettext("Annotate %(n)s box", "Annotate %(n)s boxes", number) % {"n": number},
+            button=gettext("Annotate"),
             form=form,
             pictures=gallery(chosen[:_SHOWN]),
-            lines=[f"The first {_SHOWN} are shown; all {number} are annotated."] if number > _SHOWN else [],
+            lines=[
+                gettext("The first %(shown)s are shown; all %(number)s are annotated.")
+                % {"shown": _SHOWN, "number": number}
+            ]
+            if number > _SHOWN
+            else [],
         )
 
-    @admin.action(description="Flank: left", permissions=["curate"])
+    @admin.action(description=_("Flank: left"), permissions=["curate"])
     def flank_left(self, request: HttpRequest, chosen: QuerySet[Detection]) -> None:
         self._annotate(request, chosen, flank=Flank.LEFT)
 
-    @admin.action(description="Flank: right", permissions=["curate"])
+    @admin.action(description=_("Flank: right"), permissions=["curate"])
     def flank_right(self, request: HttpRequest, chosen: QuerySet[Detection]) -> None:
         self._annotate(request, chosen, flank=Flank.RIGHT)
 
-    @admin.action(description="Flank: unknown", permissions=["curate"])
+    @admin.action(description=_("Flank: unknown"), permissions=["curate"])
     def flank_unknown(self, request: HttpRequest, chosen: QuerySet[Detection]) -> None:
         self._annotate(request, chosen, flank=Flank.UNKNOWN)
 
-    @admin.action(description="Usable", permissions=["curate"])
+    @admin.action(description=_("Usable"), permissions=["curate"])
     def mark_usable(self, request: HttpRequest, chosen: QuerySet[Detection]) -> None:
         self._annotate(request, chosen, usable=True, unusable_reason="")
 
-    @admin.action(description="Not usable", permissions=["curate"])
+    @admin.action(description=_("Not usable"), permissions=["curate"])
     def mark_unusable(self, request: HttpRequest, chosen: QuerySet[Detection]) -> None:
         self._annotate(request, chosen, usable=False)
 
-    @admin.action(description="Match: all of them are one animal …", permissions=["decide"])
+    @admin.action(description=_("Match: all of them are one animal …"), permissions=["decide"])
     def same_animal(self, request: HttpRequest, chosen: QuerySet[Detection]) -> HttpResponse | None:
         return self._judge(request, chosen, "same_animal", Verdict.MATCH)
 
-    @admin.action(description="Not a match: each is another animal …", permissions=["decide"])
+    @admin.action(description=_("Not a match: each is another animal …"), permissions=["decide"])
     def different_animals(self, request: HttpRequest, chosen: QuerySet[Detection]) -> HttpResponse | None:
         return self._judge(request, chosen, "different_animals", Verdict.NO_MATCH)
 
-    @admin.action(description="Unsure about each pair …", permissions=["decide"])
+    @admin.action(description=_("Unsure about each pair …"), permissions=["decide"])
     def unsure(self, request: HttpRequest, chosen: QuerySet[Detection]) -> HttpResponse | None:
         return self._judge(request, chosen, "unsure", Verdict.UNSURE)
 
-    @admin.action(description="Each pair is incomparable …", permissions=["decide"])
+    @admin.action(description=_("Each pair is incomparable …"), permissions=["decide"])
     def incomparable(self, request: HttpRequest, chosen: QuerySet[Detection]) -> HttpResponse | None:
         return self._judge(request, chosen, "incomparable", Verdict.INCOMPARABLE)
 
@@ -326,15 +330,16 @@ class DetectionAdmin(TriageActions):
             self,
             request,
             action=action,
-            title=f"{verdict.label}: {plural(len(chosen), 'photo')}",
-            button="Decide",
+            title=ngettext("%(verdict)s: %(n)s photo", "%(verdict)s: %(n)s photos", len(chosen))
+            % {"verdict": verdict.label, "n": len(chosen)},
+            button=gettext("Decide"),
             warning=preview.contradiction,
             lines=consequences(request, preview, verdict),
             form=form,
             pictures=gallery(chosen),
         )
 
-    @admin.action(description="Each is an animal of its own (declare)", permissions=["decide"])
+    @admin.action(description=_("Each is an animal of its own (declare)"), permissions=["decide"])
     def declare(self, request: HttpRequest, chosen: QuerySet[Detection]) -> None:
         if self.allowed(request, chosen, Action.DECIDE):
             lone = [detection for detection in chosen if detection.individual_id is None]
@@ -342,11 +347,16 @@ class DetectionAdmin(TriageActions):
             def change() -> str:
                 for detection in lone:
                     individual_declare(acting_user=account(request), detection=detection)
-                return f"{plural(len(lone), 'animal')} declared; {len(chosen) - len(lone)} belonged to one already."
+                words = ngettext(
+                    "%(n)s animal declared; %(others)s belonged to one already.",
+                    "%(n)s animals declared; %(others)s belonged to one already.",
+                    len(lone),
+                )
+                return words % {"n": len(lone), "others": len(chosen) - len(lone)}
 
             self.told(request, change)
 
-    @admin.action(description="Take declarations back", permissions=["curate"])
+    @admin.action(description=_("Take declarations back"), permissions=["curate"])
     def undeclare(self, request: HttpRequest, chosen: QuerySet[Detection]) -> None:
         if self.allowed(request, chosen, Action.CURATE):
             declared = {d.individual for d in chosen if d.individual and d.individual.declared}
@@ -357,29 +367,34 @@ class DetectionAdmin(TriageActions):
             def change() -> str:
                 for individual in declared:
                     individual_undeclare(acting_user=account(request), individual=individual)
-                return f"{plural(len(declared), 'declaration')} taken back."
+                return ngettext("%(n)s declaration taken back.", "%(n)s declarations taken back.", len(declared)) % {
+                    "n": len(declared)
+                }
 
             self.told(request, change)
 
-    @admin.action(description="Take out of their individuals …", permissions=["curate"])
+    @admin.action(description=_("Take out of their individuals …"), permissions=["curate"])
     def detach(self, request: HttpRequest, chosen: QuerySet[Detection]) -> HttpResponse | None:
         if not self.allowed(request, chosen, Action.CURATE):
             return None
         if not confirmed(request):
-            lines = ["Every match that holds one of these photos is taken back, whoever made it."]
+            lines = [gettext("Every match that holds one of these photos is taken back, whoever made it.")]
             return ask(
                 self,
                 request,
                 action="detach",
-                title=f"Take {plural(len(chosen), 'photo')} out of their individuals",
-                button="Take out",
+                title=ngettext(
+                    "Take %(n)s photo out of its individual", "Take %(n)s photos out of their individuals", len(chosen)
+                )
+                % {"n": len(chosen)},
+                button=gettext("Take out"),
                 lines=lines,
                 pictures=gallery(chosen[:_SHOWN]),
             )
 
         def change() -> str:
             number = sum(detection_detach(acting_user=account(request), detection=row) for row in list(chosen))
-            return f"{plural(number, 'match', 'matches')} taken back."
+            return ngettext("%(n)s match taken back.", "%(n)s matches taken back.", number) % {"n": number}
 
         self.told(request, change)
         return None
@@ -389,26 +404,43 @@ def _judged(request: HttpRequest, chosen: QuerySet[Detection], verdict: Verdict,
     decisions = detections_judge(
         acting_user=account(request), detections=chosen, verdict=verdict, confirm_contradiction=contradiction
     )
-    return f"{plural(len(decisions), 'pair')} decided: {verdict.label.lower()}."
+    return pairs_decided(len(decisions), verdict)
+
+
+def _annotated(number: int) -> str:
+    words = ngettext(
+        "%(n)s box is annotated; what was so already stayed.",
+        "%(n)s boxes are annotated; what was so already stayed.",
+        number,
+    )
+    return words % {"n": number}
 
 
 def consequences(request: HttpRequest, preview: JudgePreview, verdict: Verdict) -> list[str]:
     """What a verdict would do, in sentences. Individuals that the account may not see stay without a name."""
-    lines = [f"{plural(preview.pairs, 'pair')} will be decided: {verdict.label.lower()}."]
+    lines = [
+        ngettext("%(n)s pair will be decided: %(verdict)s.", "%(n)s pairs will be decided: %(verdict)s.", preview.pairs)
+        % {"n": preview.pairs, "verdict": verdict.label.lower()}
+    ]
     if preview.retired:
         pks = [one.pk for one in (*preview.retired, *preview.survivors)]
         seen = set(individuals_for(account(request)).filter(pk__in=pks).values_list("pk", flat=True))
 
         def named(individuals: tuple[Individual, ...]) -> str:
             return ", ".join(
-                (f"{one.name} ({one.code})" if one.name else one.code) if one.pk in seen else "one of another survey"
+                (f"{one.name} ({one.code})" if one.name else one.code)
+                if one.pk in seen
+                else gettext("one of another survey")
                 for one in individuals
             )
 
         lines.append(
-            f"This merges individuals: {named(preview.retired)} will be part of {named(preview.survivors)}. "
-            "Taking the decision back restores them."
+            gettext(
+                "This merges individuals: %(retired)s will be part of %(survivors)s. "
+                "Taking the decision back restores them."
+            )
+            % {"retired": named(preview.retired), "survivors": named(preview.survivors)}
         )
     if preview.contradiction:
-        lines.append("No individuals are merged while the contradiction stands.")
+        lines.append(gettext("No individuals are merged while the contradiction stands."))
     return lines

@@ -7,6 +7,7 @@ from typing import Any
 from django.contrib import admin
 from django.db.models import QuerySet
 from django.http import HttpRequest
+from django.utils.translation import gettext_lazy as _
 from unfold.contrib.filters.admin import RelatedDropdownFilter
 from unfold.decorators import display
 
@@ -22,18 +23,19 @@ class _OfDetection(ReadOnlyAdmin):
 
     related: tuple[str, ...] = ("detection__image__survey",)
     list_display_links = ("photo",)
+    telling = ("detection__image__survey",)
     search_fields = ("detection__image__relative_path",)
-    search_help_text = "Path of the photo"
+    search_help_text = _("Path of the photo")
     ordering = ("-id",)
 
     def surveys_of(self, obj: Any) -> list[Survey]:
         return [obj.detection.image.survey]
 
-    @display(description="Crop")
+    @display(description=_("Crop"))
     def picture(self, row: Any) -> str:
         return crop_picture(row.detection)
 
-    @display(description="Photo")
+    @display(description=_("Photo"))
     def photo(self, row: Any) -> str:
         return str(row.detection.image.relative_path)
 

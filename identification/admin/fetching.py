@@ -9,6 +9,7 @@ from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import reverse
+from django.utils.translation import gettext
 
 from .. import permissions
 from ..errors import SpotIDError
@@ -30,10 +31,10 @@ def fetch_page(request: HttpRequest, context: dict[str, Any]) -> HttpResponse:
         except SpotIDError as refused:
             messages.error(request, str(refused))
         else:
-            messages.success(request, "A worker fetches it; load this page again to see what came of it.")
+            messages.success(request, gettext("A worker fetches it; load this page again to see what came of it."))
         return HttpResponseRedirect(reverse("admin:identification_embeddingmodel_fetch"))
     models = dict(EmbeddingModel.objects.values_list("name", "pk"))
-    last = _last_tries()
+    last = last_tries()
     rows = [
         {"known": known, "model": models.get(known.name), "last": last.get(known.name, ("", ""))}
         for known in published()
@@ -41,7 +42,7 @@ def fetch_page(request: HttpRequest, context: dict[str, Any]) -> HttpResponse:
     return TemplateResponse(request, "admin/identification/model/fetch.html", {**context, "rows": rows})
 
 
-def _last_tries() -> dict[str, tuple[str, str]]:
+def last_tries() -> dict[str, tuple[str, str]]:
     """By name: what was tried last, and what was said of it."""
     words = {ASKED: "Asked for", FAILED: "Not to be had", FETCHED: "Fetched"}
     tries = AuditEntry.objects.filter(action__in=words).order_by("id").values_list("action", "after")

@@ -6,10 +6,12 @@ from typing import Any
 
 from django.db.models import Q, QuerySet
 from django.http import HttpRequest
+from django.utils.functional import Promise
+from django.utils.translation import gettext
 from unfold.contrib.filters.admin import DropdownFilter
 
 from ..models import Station
-from ..permissions import populations_for, surveys_for
+from ..permissions import populations_for, surveys_for, surveys_nameless
 from .base import account
 
 
@@ -62,7 +64,8 @@ def station_filter(path: str) -> type[DropdownFilter]:
         parameter_name = "station"
 
         def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-            stations = Station.objects.filter(survey__in=surveys_for(account(request))).select_related("survey")
+            own = surveys_for(account(request)).exclude(pk__in=surveys_nameless(account(request)))
+            stations = Station.objects.filter(survey__in=own).select_related("survey")
             survey = _number(request.GET.get("survey"))
             if survey is not None:
                 stations = stations.filter(survey=survey)
@@ -78,7 +81,7 @@ def station_filter(path: str) -> type[DropdownFilter]:
     return StationFilter
 
 
-def yes_no_filter(name: str, words: str, yes: Q, no: Q | None = None) -> type[DropdownFilter]:
+def yes_no_filter(name: str, words: str | Promise, yes: Q, no: Q | None = None) -> type[DropdownFilter]:
     """A filter on something that is so or is not."""
 
     class YesNoFilter(DropdownFilter):
@@ -86,7 +89,7 @@ def yes_no_filter(name: str, words: str, yes: Q, no: Q | None = None) -> type[Dr
         parameter_name = name
 
         def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-            return [("yes", "Yes"), ("no", "No")]
+            return [("yes", gettext("Yes")), ("no", gettext("No"))]
 
         def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
             if self.value() == "yes":

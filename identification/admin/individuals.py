@@ -9,15 +9,18 @@ from django.contrib import admin, messages
 from django.db.models import Count, IntegerField, OuterRef, Q, QuerySet, Subquery
 from django.db.models.functions import Coalesce
 from django.http import HttpRequest, HttpResponse
+from django.utils.translation import gettext, ngettext
+from django.utils.translation import gettext_lazy as _
+from unfold.contrib.filters.admin import ChoicesDropdownFilter
 from unfold.decorators import display
 from unfold.widgets import UnfoldAdminTextareaWidget, UnfoldBooleanSwitchWidget
 
 from ..models import Detection, Individual, Survey, User, Verdict
 from ..permissions import Action, detections_for, individuals_for
-from ..services.catalogue import individual_note
+from ..services.catalogue import individual_describe, individual_note
 from ..services.identity import detections_judge, detections_judge_preview, individual_affirm, representatives
 from ..services.individuals import individual_rename, individual_undeclare
-from .base import RoomAdmin, ServiceForm, account, plural
+from .base import RoomAdmin, ServiceForm, account
 from .confirm import ConfirmForm, ask, confirmed
 from .detections import consequences
 from .filters import population_filter, survey_filter, yes_no_filter
@@ -30,18 +33,21 @@ class IndividualForm(ServiceForm):
     declared = forms.BooleanField(
         required=False,
         widget=UnfoldBooleanSwitchWidget(),
-        help_text="A person says that this animal is one, even if it was seen once.",
+        help_text=_("A person says that this animal is one, even if it was seen once."),
     )
     notes = forms.CharField(required=False, widget=UnfoldAdminTextareaWidget())
 
     class Meta:
         model = Individual
-        fields = ("name", "declared", "notes")
+        fields = ("name", "sex", "age_class", "declared", "notes")
 
     def apply(self, acting_user: User) -> None:
         individual = self.stored()
         if "name" in self.changed_data:
             individual_rename(acting_user=acting_user, individual=individual, name=self.cleaned_data["name"])
+        said = {name: self.cleaned_data[name] for name in ("sex", "age_class") if name in self.changed_data}
+        if said:
+            individual_describe(acting_user=acting_user, individual=individual, **said)
         if "notes" in self.changed_data:
             individual_note(acting_user=acting_user, individual=individual, notes=self.cleaned_data["notes"])
         if "declared" in self.changed_data:
@@ -56,23 +62,25 @@ class IndividualAdmin(RoomAdmin):
     form = IndividualForm
     changed_by = Action.CURATE
     related = ("population", "founder__image__survey", "merged_into__population")
-    list_display = ("picture", "code_shown", "name", "population", "photos", "declared", "retired")
+    list_display = ("picture", "code_shown", "name", "sex", "age_class", "population", "photos", "declared", "retired")
     list_display_links = ("code_shown",)
     list_filter = (
         population_filter("population"),
         survey_filter("founder__image__survey"),
-        yes_no_filter("said", "declared", Q(declared=True)),
-        yes_no_filter("gone", "retired", Q(retired=True)),
-        yes_no_filter("named", "has a name", ~Q(name="")),
+        ("sex", ChoicesDropdownFilter),
+        ("age_class", ChoicesDropdownFilter),
+        yes_no_filter("said", _("declared"), Q(declared=True)),
+        yes_no_filter("gone", _("retired"), Q(retired=True)),
+        yes_no_filter("named", _("has a name"), ~Q(name="")),
     )
     search_fields = ("name", "notes")
-    search_help_text = "Name, code (L-0007) or notes"
+    search_help_text = _("Name, code (L-0007) or notes")
     ordering = ("population", "number")
     actions = ("merge", "declare", "undeclare")
     fieldsets = (
-        (None, {"fields": (("code_shown", "population"), "name", "declared", "notes")}),
-        ("Photos", {"fields": ("photos_shown",)}),
-        ("History", {"fields": (("founder_link", "created_at"), ("retired", "merged_link"))}),
+        (None, {"fields": (("code_shown", "population"), "name", ("sex", "age_class"), "declared", "notes")}),
+        (_("Photos"), {"fields": ("photos_shown",)}),
+        (_("History"), {"fields": (("founder_link", "created_at"), ("retired", "merged_link"))}),
     )
     readonly_fields = (
         "code_shown",
@@ -118,22 +126,22 @@ class IndividualAdmin(RoomAdmin):
             found = found | queryset.filter(number=int(number))
         return found, distinct
 
-    @display(description="Photo")
+    @display(description=_("Photo"))
     def picture(self, individual: Any) -> str:
         best = None if individual.best_pk is None else Detection(pk=individual.best_pk, image_id=individual.best_image)
         if best is not None:
             best.crop = "there"
         return crop_picture(best)
 
-    @display(description="Code", ordering="number")
+    @display(description=_("Code"), ordering="number")
     def code_shown(self, individual: Individual) -> str:
         return individual.code
 
-    @display(description="Photos", ordering="photo_count")
+    @display(description=_("Photos"), ordering="photo_count")
     def photos(self, individual: Any) -> int:
         return int(individual.photo_count)
 
-    @display(description="Photos")
+    @display(description=_("Photos"))
     def photos_shown(self, individual: Individual) -> str:
         rows = (
             detections_for(self.viewer(individual))
@@ -142,22 +150,22 @@ class IndividualAdmin(RoomAdmin):
         )
         return gallery(rows.order_by("image__captured_at", "pk")[:_SHOWN])
 
-    @display(description="Founding photo")
+    @display(description=_("Founding photo"))
     def founder_link(self, individual: Individual) -> str:
         return linked("detection", individual.founder_id, individual.founder.image.name)
 
-    @display(description="Part of")
+    @display(description=_("Part of"))
     def merged_link(self, individual: Individual) -> str:
         successor = individual.merged_into
         return linked("individual", individual.merged_into_id, str(successor)) if successor else "–"
 
-    @admin.action(description="Merge: they are one animal …", permissions=["curate"])
+    @admin.action(description=_("Merge: they are one animal …"), permissions=["curate"])
     def merge(self, request: HttpRequest, chosen: QuerySet[Individual]) -> HttpResponse | None:
         standing = [individual for individual in chosen if not individual.retired]
         if not self.allowed(request, standing, Action.CURATE):
             return None
         if len(standing) < 2:
-            messages.error(request, "Choose at least two individuals that are not retired.")
+            messages.error(request, gettext("Choose at least two individuals that are not retired."))
             return None
         detections = representatives(standing)
         preview = detections_judge_preview(detections=detections, verdict=Verdict.MATCH)
@@ -177,7 +185,10 @@ class IndividualAdmin(RoomAdmin):
                     note="merged in the admin",
                 )
                 return (
-                    "The contradiction is recorded." if collides else f"{plural(len(standing), 'individual')} merged."
+                    gettext("The contradiction is recorded.")
+                    if collides
+                    else ngettext("%(n)s individual merged.", "%(n)s individuals merged.", len(standing))
+                    % {"n": len(standing)}
                 )
 
             self.told(request, change)
@@ -186,19 +197,19 @@ class IndividualAdmin(RoomAdmin):
             self,
             request,
             action="merge",
-            title=f"Merge {plural(len(standing), 'individual')}",
-            button="Merge",
+            title=ngettext("Merge %(n)s individual", "Merge %(n)s individuals", len(standing)) % {"n": len(standing)},
+            button=gettext("Merge"),
             warning=preview.contradiction,
             lines=consequences(request, preview, Verdict.MATCH),
             form=form,
             pictures=gallery(detections),
         )
 
-    @admin.action(description="Declare", permissions=["curate"])
+    @admin.action(description=_("Declare"), permissions=["curate"])
     def declare(self, request: HttpRequest, chosen: QuerySet[Individual]) -> None:
         self._say(request, chosen, declared=True)
 
-    @admin.action(description="Take declarations back", permissions=["curate"])
+    @admin.action(description=_("Take declarations back"), permissions=["curate"])
     def undeclare(self, request: HttpRequest, chosen: QuerySet[Individual]) -> None:
         self._say(request, chosen, declared=False)
 
@@ -213,6 +224,13 @@ class IndividualAdmin(RoomAdmin):
                     individual_affirm(acting_user=account(request), individual=individual)
                 else:
                     individual_undeclare(acting_user=account(request), individual=individual)
-            return f"{plural(len(rows), 'individual')} {'declared' if declared else 'no longer declared'}."
+            words = (
+                ngettext("%(n)s individual declared.", "%(n)s individuals declared.", len(rows))
+                if declared
+                else ngettext(
+                    "%(n)s individual no longer declared.", "%(n)s individuals no longer declared.", len(rows)
+                )
+            )
+            return words % {"n": len(rows)}
 
         self.told(request, change)

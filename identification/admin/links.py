@@ -7,6 +7,7 @@ from typing import Any
 from django.contrib import admin
 from django.db.models import Count, QuerySet
 from django.http import HttpRequest
+from django.utils.translation import gettext_lazy as _
 from unfold.decorators import display
 
 from .. import permissions
@@ -38,19 +39,19 @@ class LinkProposalAdmin(RoomAdmin):
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
         return super().get_queryset(request).annotate(photos_n=Count("detections"))
 
-    @display(description="Began", ordering="started_at")
+    @display(description=_("Began"), ordering="started_at")
     def began(self, proposal: LinkProposal) -> str:
         return clock(proposal.started_at, proposal.survey.time_zone)
 
-    @display(description="Answered")
+    @display(description=_("Answered"))
     def decided(self, proposal: LinkProposal) -> str:
         return clock(proposal.decided_at, proposal.survey.time_zone) if proposal.decided_at else "–"
 
-    @display(description="Photos", ordering="photos_n")
+    @display(description=_("Photos"), ordering="photos_n")
     def photos(self, proposal: Any) -> int:
         return int(proposal.photos_n)
 
-    @display(description="Photos")
+    @display(description=_("Photos"))
     def photos_shown(self, proposal: LinkProposal) -> str:
         rows = permissions.detections_for(self.viewer(proposal)).filter(link_proposals=proposal)
         ordered = rows.select_related("image__station", "image__survey").order_by("image__captured_at", "pk")
@@ -62,6 +63,7 @@ class CameraClockAdmin(RoomAdmin):
     related = ("station__survey",)
     list_display = ("station", "camera", "offset_seconds", "by_person", "note", "survey", "updated_at")
     list_filter = (survey_filter("station__survey"),)
+    telling = ("station__survey",)
     search_fields = ("station__code", "note")
     ordering = ("station__survey", "station__code", "camera")
     readonly_fields = ("station", "camera", "offset_seconds", "by_person", "note", "updated_at")
@@ -73,6 +75,6 @@ class CameraClockAdmin(RoomAdmin):
     def surveys_of(self, obj: CameraClock) -> list[Survey]:
         return [obj.station.survey]
 
-    @display(description="Survey", ordering="station__survey")
+    @display(description=_("Survey"), ordering="station__survey")
     def survey(self, row: CameraClock) -> str:
         return str(row.station.survey)

@@ -17,6 +17,7 @@ _TABLES = (
     ("all", "as_seen"),
 )
 _MOST = 40
+_MEASURES = {"dt5ap": "DT5AP", "t1": "T1", "t5": "T5", "map": "mAP", "auroc": "AUROC of new animals"}
 _KINDS = {
     "coatnet": "network",
     "spotid-original": "network of the original SpotID",
@@ -89,9 +90,15 @@ def plain_figures(values: Mapping[str, Any], before: str = "") -> list[tuple[str
     return list(_leaves(values, before))[:_MOST]
 
 
+def _path(before: str, key: str) -> str:
+    """The way to a figure in words: measures as they are written elsewhere, without the key that only groups tables."""
+    said = "" if key == "tables" else _MEASURES.get(key, key)
+    return " · ".join(part for part in (before, said) if part)
+
+
 def _leaves(values: Mapping[str, Any], before: str) -> Iterator[tuple[str, str]]:
     for key, value in values.items():
-        name = f"{before} · {key}" if before else str(key)
+        name = _path(before, str(key))
         if isinstance(value, Mapping) and "value" in value:
             yield name, _cell(value)
         elif isinstance(value, Mapping):

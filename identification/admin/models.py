@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, cast
@@ -17,7 +16,9 @@ from django.http import FileResponse, Http404, HttpRequest, HttpResponse, HttpRe
 from django.template.response import TemplateResponse
 from django.urls import path, reverse
 from django.utils.html import format_html
-from django.utils.text import get_valid_filename, slugify
+from django.utils.text import slugify
+from django.utils.translation import gettext, ngettext
+from django.utils.translation import gettext_lazy as _
 from django.views.decorators.http import require_POST
 from unfold.contrib.filters.admin import ChoicesDropdownFilter, RelatedDropdownFilter
 from unfold.decorators import action, display
@@ -28,38 +29,38 @@ from ..errors import SpotIDError
 from ..models import EmbeddingModel, EncodingFailure, ModelActivation
 from ..selectors.models import model_before, without_vector
 from ..services.activation import activation_cancel, model_activate, model_rollback
-from ..services.models import model_export, model_import, model_retire
+from ..services.models import model_download, model_retire, model_upload
 from ..services.probing import probe_apart
-from .base import ReadOnlyAdmin, account, plural
+from .base import LabelColours, ReadOnlyAdmin, account, moving
 from .confirm import ask, confirmed
 from .fetching import fetch_page
 from .model_cards import facts, figure_names, figure_rows, headline, plain_figures
 from .pictures import clock, crop_picture
 
 _TEMPLATES = "admin/identification/model"
-_STATES = {"Active": "success", "Candidate": "info", "Retired": "warning"}
-_ACTIVATION_STATES = {"Active": "success", "Failed": "danger", "Encoding": "info", "Waiting": "warning"}
+_STATES = LabelColours({"Active": "success", "Candidate": "info", "Retired": "warning"})
+_ACTIVATION_STATES = LabelColours({"Active": "success", "Failed": "danger", "Encoding": "info", "Waiting": "warning"})
 
 
 class ImportForm(forms.Form):
     """A safetensors file with its card in it. The only pickle that is taken, the original's, comes by command."""
 
     file = forms.FileField(
-        label="Safetensors file",
+        label=_("Safetensors file"),
         widget=UnfoldAdminFileFieldWidget(),
-        help_text="As Export writes it, with its model card inside. Pickles (.pt, .pth) are not taken here.",
+        help_text=_("As Export writes it, with its model card inside. Pickles (.pt, .pth) are not taken here."),
     )
     name = forms.CharField(
         max_length=120,
         required=False,
         widget=UnfoldAdminTextInputWidget(),
-        help_text="Of the model here; else as its card says.",
+        help_text=_("Of the model here; else as its card says."),
     )
 
     def clean_file(self) -> UploadedFile:
         file = cast(UploadedFile, self.cleaned_data["file"])
         if not str(file.name).lower().endswith(".safetensors"):
-            raise forms.ValidationError("Only safetensors files are taken here.")
+            raise forms.ValidationError(gettext("Only safetensors files are taken here."))
         return file
 
 
@@ -144,19 +145,19 @@ class EmbeddingModelAdmin(_ModelPages):
             *super().get_urls(),
         ]
 
-    @display(description="State", ordering="state", label=_STATES)
+    @display(description=_("State"), ordering="state", label=_STATES)
     def state_shown(self, model: EmbeddingModel) -> str:
         return model.get_state_display()
 
-    @display(description="Vectors", ordering="vector_count")
+    @display(description=_("Vectors"), ordering="vector_count")
     def vectors(self, model: Any) -> int:
         return int(model.vector_count)
 
-    @display(description="Measured")
+    @display(description=_("Measured"))
     def figures_shown(self, model: EmbeddingModel) -> str:
         return headline(model.evaluation)
 
-    @display(description="Origin")
+    @display(description=_("Origin"))
     def origin(self, model: EmbeddingModel) -> str:
         said = f"from {model.parent}" if model.parent else str(model.card.get("source", ""))
         return said[:60] + "…" if len(said) > 60 else said or "–"
@@ -191,9 +192,11 @@ class EmbeddingModelAdmin(_ModelPages):
             except SpotIDError as refused:
                 form.add_error("file", str(refused))
             else:
-                messages.success(request, f"{model} is a candidate. It serves when it is activated.")
+                messages.success(
+                    request, gettext("%(model)s is a candidate. It serves when it is activated.") % {"model": model}
+                )
                 return HttpResponseRedirect(_of("change", model))
-        return self.page(request, "import", title="Import a model", form=form)
+        return self.page(request, "import", title=gettext("Import a model"), form=form)
 
     def fetch(self, request: HttpRequest) -> HttpResponse:
         request.current_app = self.admin_site.name  # type: ignore[attr-defined]
@@ -207,16 +210,21 @@ class EmbeddingModelAdmin(_ModelPages):
         missing = without_vector(model).count()
         serves = model.state == EmbeddingModel.State.ACTIVE
         lines = [
-            f"{plural(missing, 'coat is', 'coats are')} encoded in the background.",
-            "Until then everything stays as it is."
+            ngettext("%(n)s coat is encoded in the background.", "%(n)s coats are encoded in the background.", missing)
+            % {"n": missing},
+            gettext("Until then everything stays as it is.")
             if serves
-            else "The present model serves until every coat has a vector under this one; then they change at once.",
-            "Every survey is matched again afterwards. Decisions and individuals stay as they are.",
+            else gettext(
+                "The present model serves until every coat has a vector under this one; then they change at once."
+            ),
+            gettext("Every survey is matched again afterwards. Decisions and individuals stay as they are."),
         ]
         advice = str(model.evaluation.get("advice", ""))
-        warning = "" if model.trained else "This model is untrained: its similarities will not count in matching."
+        warning = (
+            "" if model.trained else gettext("This model is untrained: its similarities will not count in matching.")
+        )
         if advice not in ("", "activate"):
-            warning = f"Its evaluation says: {advice}."
+            warning = gettext("Its evaluation says: %(advice)s.") % {"advice": advice}
         title, button = (f"Fill in vectors of {model}", "Encode") if serves else (f"Activate {model}", "Activate")
         return ask(
             self,
@@ -235,37 +243,51 @@ class EmbeddingModelAdmin(_ModelPages):
         except SpotIDError as refused:
             messages.error(request, str(refused))
             return HttpResponseRedirect(_of("change", model))
-        messages.success(request, f"{model} is on its way. The old model serves until every coat is encoded.")
+        messages.success(
+            request,
+            gettext("%(model)s is on its way. The old model serves until every coat is encoded.") % {"model": model},
+        )
         return HttpResponseRedirect(_of("change", activation))
 
-    @action(description="Roll back", url_path="rollback", permissions=["administer"], icon="undo")
+    @action(description=_("Roll back"), url_path="rollback", permissions=["administer"], icon="undo")
     def roll_back(self, request: HttpRequest) -> HttpResponse:
         active = EmbeddingModel.objects.filter(state=EmbeddingModel.State.ACTIVE).first()
         target = model_before(active) if active is not None else None
         back = reverse("admin:identification_embeddingmodel_changelist")
         if target is None:
-            messages.error(request, "No other model has served before this one, so there is nothing to go back to.")
+            messages.error(request, gettext("There is nothing to go back to. Any other model can be activated."))
             return HttpResponseRedirect(back)
         if confirmed(request):
             change = lambda: model_rollback(acting_user=account(request))  # noqa: E731
-            return self.acted(request, change, f"{target} serves again.", back)
+            return self.acted(request, change, gettext("%(target)s serves again.") % {"target": target}, back)
         missing = without_vector(target).count()
         lines = [
-            f"{target} serves again at once instead of {active}, which stays and can be activated again.",
-            f"{plural(missing, 'coat')} without a vector under it will be encoded in the background; until then, they "
-            "have no similarity."
+            gettext("%(target)s serves again at once instead of %(active)s, which stays and can be activated again.")
+            % {"target": target, "active": active},
+            ngettext(
+                "%(n)s coat without a vector under it will be encoded in the background; until then, it has no "
+                "similarity.",
+                "%(n)s coats without a vector under it will be encoded in the background; until then, they have no "
+                "similarity.",
+                missing,
+            )
+            % {"n": missing}
             if missing
-            else "Every coat has a vector under it.",
-            "Every survey is matched again. Decisions and individuals stay as they are.",
+            else gettext("Every coat has a vector under it."),
+            gettext("Every survey is matched again. Decisions and individuals stay as they are."),
         ]
         open_one = ModelActivation.objects.filter(state__in=ModelActivation.OPEN).first()
-        warning = f"The activation of {open_one.model} that is going on is cancelled by this." if open_one else ""
+        warning = (
+            gettext("The activation of %(model)s that is going on is cancelled by this.") % {"model": open_one.model}
+            if open_one
+            else ""
+        )
         return ask(
             self,
             request,
             action="roll_back",
             title=f"Go back to {target}",
-            button="Roll back",
+            button=gettext("Roll back"),
             lines=lines,
             warning=warning,
             cancel=back,
@@ -277,16 +299,16 @@ class EmbeddingModelAdmin(_ModelPages):
             return self.acted(
                 request,
                 lambda: model_retire(model=model, acting_user=account(request)),
-                f"{model} is retired.",
+                gettext("%(model)s is retired.") % {"model": model},
                 _of("change", model),
             )
-        lines = ["It is no candidate any more. Its file and vectors stay, and it can still be activated."]
+        lines = [gettext("It is no candidate any more. Its file and vectors stay, and it can still be activated.")]
         return ask(
             self,
             request,
             action="retire",
             title=f"Retire {model}",
-            button="Retire",
+            button=gettext("Retire"),
             lines=lines,
             cancel=_of("change", model),
         )
@@ -294,15 +316,11 @@ class EmbeddingModelAdmin(_ModelPages):
     def export(self, request: HttpRequest, model_id: int) -> HttpResponseBase:
         """The model's file with its card in it, as a download; nothing of it stays."""
         model = self.row(request, model_id)
-        folder_of_ours = Path(settings.SPOTID_WEIGHTS_DIR)
-        with tempfile.TemporaryDirectory(prefix=".export-", dir=folder_of_ours, ignore_cleanup_errors=True) as folder:
-            out = Path(folder) / "model.safetensors"
-            try:
-                model_export(model=model, out=out, acting_user=account(request))
-            except SpotIDError as refused:
-                messages.error(request, str(refused))
-                return HttpResponseRedirect(_of("change", model))
-            stream = out.open("rb")
+        try:
+            stream = model_download(model=model, acting_user=account(request))
+        except SpotIDError as refused:
+            messages.error(request, str(refused))
+            return HttpResponseRedirect(_of("change", model))
         name = slugify(model.name) or f"model-{model.pk}"
         return FileResponse(
             stream, as_attachment=True, filename=f"{name}.safetensors", content_type="application/octet-stream"
@@ -329,15 +347,9 @@ def _report_file(model: EmbeddingModel) -> Path | None:
 
 
 def _take_in(upload: UploadedFile, name: str, user: Any) -> EmbeddingModel:
-    folder = Path(settings.SPOTID_WEIGHTS_DIR)
-    folder.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=".upload-", dir=folder) as work:
-        # Messages name the file as the person does; Django has stripped folders from the name.
-        file = Path(work) / f"{get_valid_filename(Path(str(upload.name)).stem)[:80]}.safetensors"
-        with file.open("wb") as out:
-            for chunk in upload.chunks():
-                out.write(chunk)
-        return model_import(path=file, name=name, acting_user=user, probe=probe_apart)
+    return model_upload(
+        chunks=upload.chunks(), file_name=str(upload.name), name=name, acting_user=user, probe=probe_apart
+    )
 
 
 @admin.register(ModelActivation)
@@ -357,15 +369,15 @@ class ModelActivationAdmin(_ModelPages):
             *super().get_urls(),
         ]
 
-    @display(description="Activation", ordering="pk")
+    @display(description=_("Activation"), ordering="pk")
     def number(self, activation: ModelActivation) -> str:
         return f"Activation {activation.pk}"
 
-    @display(description="State", ordering="state", label=_ACTIVATION_STATES)
+    @display(description=_("State"), ordering="state", label=_ACTIVATION_STATES)
     def state_shown(self, activation: ModelActivation) -> str:
         return activation.get_state_display()
 
-    @display(description="Encoded")
+    @display(description=_("Encoded"))
     def progress_shown(self, activation: ModelActivation) -> str:
         return f"{activation.done} of {activation.total}"
 
@@ -374,16 +386,15 @@ class ModelActivationAdmin(_ModelPages):
 
     def live(self, request: HttpRequest, activation_id: int) -> HttpResponse:
         """The part of the page that moves."""
-        response = self.page(request, "_live", **_progress(self.row(request, activation_id)))
-        response["Cache-Control"] = "no-store"
-        return response
+        now = _progress(self.row(request, activation_id))
+        return moving(self.page(request, "_live", **now), is_open=now["open"])
 
     def cancel(self, request: HttpRequest, activation_id: int) -> HttpResponse:
         activation = self.row(request, activation_id)
         return self.acted(
             request,
             lambda: activation_cancel(activation=activation, acting_user=account(request)),
-            "The activation is cancelled. What is encoded is kept.",
+            gettext("The activation is cancelled. What is encoded is kept."),
             _of("change", activation),
         )
 
@@ -405,17 +416,18 @@ class EncodingFailureAdmin(ReadOnlyAdmin):
     list_display = ("picture", "photo", "model", "reason", "when")
     list_display_links = ("photo",)
     list_filter = (("model", RelatedDropdownFilter),)
+    telling = ("detection__image__survey",)
     search_fields = ("detection__image__relative_path", "reason")
     ordering = ("-id",)
 
-    @display(description="Crop")
+    @display(description=_("Crop"))
     def picture(self, failure: EncodingFailure) -> str:
         return crop_picture(failure.detection)
 
-    @display(description="Photo")
+    @display(description=_("Photo"))
     def photo(self, failure: EncodingFailure) -> str:
         return format_html('<span class="spotid-wrap">{}</span>', failure.detection.image.relative_path)
 
-    @display(description="When", ordering="created_at")
+    @display(description=_("When"), ordering="created_at")
     def when(self, failure: EncodingFailure) -> str:
         return clock(failure.created_at)

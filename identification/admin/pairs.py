@@ -10,6 +10,8 @@ from django.contrib import admin, messages
 from django.db.models import Q, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.utils.html import format_html
+from django.utils.translation import gettext, ngettext
+from django.utils.translation import gettext_lazy as _
 from unfold.admin import ModelAdmin
 from unfold.contrib.filters.admin import ChoicesDropdownFilter
 from unfold.decorators import display
@@ -17,18 +19,18 @@ from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextInputWidget, 
 
 from .. import permissions
 from ..errors import Contradiction, SpotIDError, StaleEdge
-from ..models import Detection, MatchEdge, Survey, User, Verdict
+from ..models import Decision, Detection, MatchEdge, Survey, User, Verdict
 from ..permissions import Action, detections_for, surveys_for
 from ..services.decisions import decision_record, decision_undo
 from ..services.individuals import population_lock
-from .base import RoomAdmin, ServiceForm, account, plural, rehearse
+from .base import LabelColours, RoomAdmin, ServiceForm, account, pairs_decided, rehearse
 from .confirm import SEEN, ConfirmForm, ask, confirmed
 from .filters import survey_filter, yes_no_filter
 from .pictures import clock, gallery, linked, pair_picture
 
 OF_PHOTO = ("image__survey__population", "image__station", "individual__population")
 
-VERDICT_LABELS = {"Match": "success", "Not a match": "danger", "Unsure": "warning"}
+VERDICT_LABELS = LabelColours({"Match": "success", "Not a match": "danger", "Unsure": "warning"})
 
 
 def candidates_seen(user: User) -> QuerySet[Detection]:
@@ -45,13 +47,15 @@ def _undo_last(user: User, edge: MatchEdge, surveys: list[Survey], seen: int | N
     edge.refresh_from_db(fields=["verdict", "version"])
     if seen not in (None, edge.version):
         raise StaleEdge(
-            f"This pair was decided in the meantime: {edge.get_verdict_display() or 'undecided'}.",
+            gettext("This pair was decided in the meantime: %(verdict)s.")
+            % {"verdict": edge.get_verdict_display() or gettext("undecided")},
             verdict=edge.verdict,
             version=edge.version,
         )
-    standing = edge.decisions.filter(undoes__isnull=True, undone_by__isnull=True).order_by("-id").first()
+    kept = edge.decisions.filter(undoes__isnull=True, undone_by__isnull=True).exclude(verdict=Decision.PROPOSED)
+    standing = kept.order_by("-id").first()
     if standing is None:
-        raise SpotIDError("No decision on this pair stands.")
+        raise SpotIDError(gettext("No decision on this pair stands."))
     decision_undo(acting_user=user, decision=standing, any_user=permissions.may_for_all(user, Action.UNDO_ANY, surveys))
 
 
@@ -66,7 +70,7 @@ class MatchEdgeForm(ServiceForm):
     confirm_contradiction = forms.BooleanField(
         required=False,
         widget=UnfoldBooleanSwitchWidget(),
-        help_text="Only when the verdict is refused because it contradicts earlier decisions.",
+        help_text=_("Only when the verdict is refused because it contradicts earlier decisions."),
     )
 
     class Meta:
@@ -92,7 +96,7 @@ class MatchEdgeForm(ServiceForm):
         if edge is not None and said["verdict"] == edge.verdict and not said["note"]:
             return
         if not said["verdict"]:
-            raise SpotIDError("Say what is to be decided of this pair.")
+            raise SpotIDError(gettext("Say what is to be decided of this pair."))
         first, second = (edge.a, edge.b) if edge is not None else (said["a"], said["b"])
         decision = decision_record(
             acting_user=acting_user,
@@ -136,27 +140,27 @@ class PairsAdmin(RoomAdmin):
 
     action_checkbox.short_description = ModelAdmin.action_checkbox.short_description  # type: ignore[attr-defined]
 
-    @display(description="Pair")
+    @display(description=_("Pair"))
     def picture(self, row: Any) -> str:
         return pair_picture(*self.ends(row))
 
-    @display(description="Photos")
+    @display(description=_("Photos"))
     def photos(self, row: Any) -> str:
         return " – ".join(end.image.name for end in self.ends(row))
 
-    @admin.action(description="Match …", permissions=["decide"])
+    @admin.action(description=_("Match …"), permissions=["decide"])
     def match(self, request: HttpRequest, chosen: QuerySet[Any]) -> HttpResponse | None:
         return self._decide(request, chosen, "match", Verdict.MATCH)
 
-    @admin.action(description="Not a match", permissions=["decide"])
+    @admin.action(description=_("Not a match"), permissions=["decide"])
     def no_match(self, request: HttpRequest, chosen: QuerySet[Any]) -> HttpResponse | None:
         return self._decide(request, chosen, "no_match", Verdict.NO_MATCH)
 
-    @admin.action(description="Unsure", permissions=["decide"])
+    @admin.action(description=_("Unsure"), permissions=["decide"])
     def unsure(self, request: HttpRequest, chosen: QuerySet[Any]) -> HttpResponse | None:
         return self._decide(request, chosen, "unsure", Verdict.UNSURE)
 
-    @admin.action(description="Incomparable", permissions=["decide"])
+    @admin.action(description=_("Incomparable"), permissions=["decide"])
     def incomparable(self, request: HttpRequest, chosen: QuerySet[Any]) -> HttpResponse | None:
         return self._decide(request, chosen, "incomparable", Verdict.INCOMPARABLE)
 
@@ -175,17 +179,18 @@ class PairsAdmin(RoomAdmin):
                 self,
                 request,
                 action=action,
-                title=f"{verdict.label}: {plural(len(pairs), 'pair')}",
-                button="Decide",
+                title=ngettext("%(verdict)s: %(n)s pair", "%(verdict)s: %(n)s pairs", len(pairs))
+                % {"verdict": verdict.label, "n": len(pairs)},
+                button=gettext("Decide"),
                 warning=warning,
-                lines=["This merges individuals. Taking the decision back restores them."] if merges else [],
+                lines=[gettext("This merges individuals. Taking the decision back restores them.")] if merges else [],
                 form=form,
                 pictures=gallery({end.pk: end for pair in pairs for end in pair}.values()),
             )
 
         def change() -> str:
             _record(account(request), pairs, verdict, confirm=bool(warning), seen=_seen(request))
-            return f"{plural(len(pairs), 'pair')} decided: {verdict.label.lower()}."
+            return pairs_decided(len(pairs), verdict)
 
         self.told(request, change)
         return None
@@ -269,10 +274,11 @@ class MatchEdgeAdmin(PairsAdmin):
         survey_filter("a__image__survey", "b__image__survey"),
         ("verdict", ChoicesDropdownFilter),
         ("provenance", ChoicesDropdownFilter),
-        yes_no_filter("decided", "decided", ~Q(verdict="")),
+        yes_no_filter("decided", _("decided"), ~Q(verdict="")),
     )
+    telling = ("a__image__survey", "b__image__survey")
     search_fields = ("a__image__relative_path", "b__image__relative_path", "a__individual__name", "b__individual__name")
-    search_help_text = "Path of a photo or name of an individual"
+    search_help_text = _("Path of a photo or name of an individual")
     date_hierarchy = "updated_at"
     ordering = ("-updated_at", "-id")
     autocomplete_fields = ("a", "b")
@@ -299,7 +305,10 @@ class MatchEdgeAdmin(PairsAdmin):
             said = ("verdict_shown",)
         return [
             (None, {"fields": ("pair_shown", *said)}),
-            ("State", {"fields": (("probability_shown", "provenance"), ("version", "updated"), "individuals", "log")}),
+            (
+                _("State"),
+                {"fields": (("probability_shown", "provenance"), ("version", "updated"), "individuals", "log")},
+            ),
         ]
 
     def get_readonly_fields(self, request: HttpRequest, obj: MatchEdge | None = None) -> Any:
@@ -332,31 +341,31 @@ class MatchEdgeAdmin(PairsAdmin):
             obj.refresh_from_db()
 
     @display(
-        description="Verdict",
+        description=_("Verdict"),
         ordering="verdict",
         label=VERDICT_LABELS,
     )
     def verdict_shown(self, edge: MatchEdge) -> str:
-        return edge.get_verdict_display() or "undecided"
+        return edge.get_verdict_display() or gettext("undecided")
 
-    @display(description="Probability", ordering="probability")
+    @display(description=_("Probability"), ordering="probability")
     def probability_shown(self, edge: MatchEdge) -> str:
         return "–" if edge.probability is None else f"{edge.probability:.2f}"
 
-    @display(description="Updated", ordering="updated_at")
+    @display(description=_("Updated"), ordering="updated_at")
     def updated(self, edge: MatchEdge) -> str:
         return clock(edge.updated_at)
 
-    @display(description="Individuals")
+    @display(description=_("Individuals"))
     def individuals(self, edge: MatchEdge) -> str:
         ends = [linked("individual", end.individual_id, str(end.individual or "none")) for end in self.ends(edge)]
         return ends[0] if edge.a.individual_id == edge.b.individual_id else format_html("{} – {}", *ends)
 
-    @display(description="Pair")
+    @display(description=_("Pair"))
     def pair_shown(self, edge: MatchEdge) -> str:
         return gallery(self.ends(edge), large=True)
 
-    @display(description="Decisions")
+    @display(description=_("Decisions"))
     def log(self, edge: MatchEdge) -> str:
         rows = edge.decisions.select_related("acting_user").order_by("id")
         lines = [
@@ -364,16 +373,16 @@ class MatchEdgeAdmin(PairsAdmin):
             f"{row.get_verdict_display() or 'taken back'}{f' ({row.note})' if row.note else ''}"
             for row in rows
         ]
-        return "; ".join(lines) or "none"
+        return "; ".join(lines) or gettext("none")
 
-    @admin.action(description="Take the standing decision back", permissions=["decide"])
+    @admin.action(description=_("Take the standing decision back"), permissions=["decide"])
     def take_back(self, request: HttpRequest, chosen: QuerySet[MatchEdge]) -> None:
         seen = _seen(request)
         rows = [
             edge for edge in chosen if edge.verdict or seen.get((edge.a_id, edge.b_id), edge.version) != edge.version
         ]
         if not rows:
-            messages.info(request, "No decision on the chosen pairs stands.")
+            messages.info(request, gettext("No decision on the chosen pairs stands."))
             return
         if not self.allowed(request, rows, Action.DECIDE):
             return
@@ -381,6 +390,6 @@ class MatchEdgeAdmin(PairsAdmin):
         def change() -> str:
             for edge in rows:
                 _undo_last(account(request), edge, self.surveys_of(edge), seen.get((edge.a_id, edge.b_id)))
-            return f"{plural(len(rows), 'decision')} taken back."
+            return ngettext("%(n)s decision taken back.", "%(n)s decisions taken back.", len(rows)) % {"n": len(rows)}
 
         self.told(request, change)

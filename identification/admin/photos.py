@@ -11,6 +11,8 @@ from django.db.models import Count, IntegerField, OuterRef, Q, QuerySet, Subquer
 from django.db.models.functions import Coalesce
 from django.http import HttpRequest
 from django.utils.html import format_html
+from django.utils.translation import gettext
+from django.utils.translation import gettext_lazy as _
 from unfold.contrib.filters.admin import ChoicesDropdownFilter
 from unfold.decorators import display
 from unfold.widgets import UnfoldAdminTextInputWidget
@@ -20,7 +22,7 @@ from ..permissions import Action, detections_for, images_for, may
 from ..services.annotation import detection_draw
 from ..services.catalogue import places_shown
 from ..services.queue import work_requeue
-from .base import RoomAdmin, ServiceForm, account, plural
+from .base import LabelColours, RoomAdmin, ServiceForm, account, photos_waiting
 from .filters import station_filter, survey_filter, yes_no_filter
 from .pictures import clock, gallery, linked, photo_picture, plain_clock
 
@@ -33,7 +35,7 @@ class ImageForm(ServiceForm):
     new_box = forms.CharField(
         required=False,
         widget=UnfoldAdminTextInputWidget(attrs={"placeholder": "x1, y1, x2, y2"}),
-        help_text="Four numbers in pixels of the upright photo. To draw with the mouse, open the photo's page.",
+        help_text=_("Four numbers in pixels of the upright photo. To draw with the mouse, open the photo's page."),
     )
 
     class Meta:
@@ -49,7 +51,7 @@ class ImageForm(ServiceForm):
         except ValueError:
             box = ()
         if len(box) != 4 or not all(0 <= value < 1e6 for value in box):
-            raise forms.ValidationError("Four numbers are needed: left, top, right, bottom.")
+            raise forms.ValidationError(gettext("Four numbers are needed: left, top, right, bottom."))
         return box
 
     def apply(self, acting_user: User) -> None:
@@ -80,12 +82,13 @@ class ImageAdmin(RoomAdmin):
         station_filter("station"),
         ("work__state", ChoicesDropdownFilter),
         ("captured_source", ChoicesDropdownFilter),
-        yes_no_filter("light", "infrared", Q(infrared=True), Q(infrared=False)),
-        yes_no_filter("people", "person on it", Q(has_person=True)),
-        yes_no_filter("boxed", "has boxes", Q(box_count__gt=0)),
+        yes_no_filter("light", _("infrared"), Q(infrared=True), Q(infrared=False)),
+        yes_no_filter("people", _("person on it"), Q(has_person=True)),
+        yes_no_filter("boxed", _("has boxes"), Q(box_count__gt=0)),
     )
+    telling = ("survey",)
     search_fields = ("relative_path", "sha256", "station__code")
-    search_help_text = "Path, station or SHA-256"
+    search_help_text = _("Path, station or SHA-256")
     date_hierarchy = "captured_at"
     ordering = ("survey", "relative_path")
     actions = ("retry",)
@@ -132,19 +135,19 @@ class ImageAdmin(RoomAdmin):
         shown = [
             (None, {"fields": ("preview_shown", ("survey_link", "station_shown"), "relative_path")}),
             (
-                "Boxes",
+                _("Boxes"),
                 {
                     "fields": ("boxes_shown", "new_box")
                     if self.has_change_permission(request, obj)
                     else ("boxes_shown",)
                 },
             ),
-            ("Time", {"fields": (("captured", "captured_source"), ("captured_raw", "event_shown"), "infrared")}),
-            ("Processing", {"fields": ("state_shown", "detector", "detector_note", ("has_person", "flags"))}),
-            ("File", {"fields": (("format", "size"), "sha256", "exif_shown"), "classes": ["collapse"]}),
+            (_("Time"), {"fields": (("captured", "captured_source"), ("captured_raw", "event_shown"), "infrared")}),
+            (_("Processing"), {"fields": ("state_shown", "detector", "detector_note", ("has_person", "flags"))}),
+            (_("File"), {"fields": (("format", "size"), "sha256", "exif_shown"), "classes": ["collapse"]}),
         ]
         if self._may_see_place(request, obj):
-            shown.append(("Place (that you looked is written down)", {"fields": _PLACES}))
+            shown.append((_("Place (that you looked is written down)"), {"fields": _PLACES}))
         return shown
 
     def change_view(self, request: HttpRequest, object_id: str, *args: Any, **options: Any) -> Any:
@@ -153,19 +156,19 @@ class ImageAdmin(RoomAdmin):
             places_shown(acting_user=account(request), target=image)
         return super().change_view(request, object_id, *args, **options)
 
-    @display(description="Photo")
+    @display(description=_("Photo"))
     def picture(self, image: Image) -> str:
         return photo_picture(image)
 
-    @display(description="Station", ordering="station__code")
+    @display(description=_("Station"), ordering="station__code")
     def station_shown(self, image: Image) -> str:
         return f"{image.station.code} {image.camera}".strip() if image.station else "–"
 
-    @display(description="Captured", ordering="captured_at")
+    @display(description=_("Captured"), ordering="captured_at")
     def captured(self, image: Image) -> str:
         return clock(image.captured_at, image.survey.time_zone)
 
-    @display(description="Encounter event")
+    @display(description=_("Encounter event"))
     def event_shown(self, image: Image) -> str:
         if image.event is None:
             return "–"
@@ -173,36 +176,36 @@ class ImageAdmin(RoomAdmin):
             "encounterevent", image.event_id, f"{plain_clock(image.event.started_at, image.survey.time_zone)} on"
         )
 
-    @display(description="People", ordering="has_person", label={"Person": "warning"})
+    @display(description=_("People"), ordering="has_person", label=LabelColours({"Person": "warning"}))
     def people(self, image: Image) -> str | None:
-        return "Person" if image.has_person else None
+        return gettext("Person") if image.has_person else None
 
-    @display(description="Boxes", ordering="box_count")
+    @display(description=_("Boxes"), ordering="box_count")
     def boxes(self, image: Any) -> int:
         return int(image.box_count)
 
     @display(
-        description="Processing",
+        description=_("Processing"),
         ordering="work__state",
-        label={"Done": "success", "Failed": "danger", "Set aside": "danger"},
+        label=LabelColours({"Done": "success", "Failed": "danger", "Set aside": "danger"}),
     )
     def state(self, image: Image) -> str:
         work = getattr(image, "work", None)
         return work.get_state_display() if work else "–"
 
-    @display(description="Photo")
+    @display(description=_("Photo"))
     def preview_shown(self, image: Image) -> str:
         return photo_picture(image, large=True)
 
-    @display(description="Survey")
+    @display(description=_("Survey"))
     def survey_link(self, image: Image) -> str:
         return linked("survey", image.survey_id, image.survey.name)
 
-    @display(description="Size")
+    @display(description=_("Size"))
     def size(self, image: Image) -> str:
         return f"{image.width} × {image.height} pixels, {image.size_bytes / 1e6:.1f} MB"
 
-    @display(description="State")
+    @display(description=_("State"))
     def state_shown(self, image: Image) -> str:
         work = getattr(image, "work", None)
         if work is None:
@@ -210,30 +213,25 @@ class ImageAdmin(RoomAdmin):
         reason = f": {work.reason}" if work.reason else ""
         return linked("work", work.pk, f"{work.get_state_display()} ({work.get_stage_display().lower()}){reason}")
 
-    @display(description="Boxes on it")
+    @display(description=_("Boxes on it"))
     def boxes_shown(self, image: Image) -> str:
         rows: QuerySet[Detection] = detections_for(self.viewer(image)).filter(image=image)
         return gallery(rows.select_related("image__station", "image__survey").order_by("pk"))
 
-    @display(description="EXIF, without position")
+    @display(description=_("EXIF, without position"))
     def exif_shown(self, image: Image) -> str:
         return format_html('<pre class="spotid-json">{}</pre>', json.dumps(image.exif, indent=1, ensure_ascii=False))
 
-    @display(description="Position in the photo's EXIF")
+    @display(description=_("Position in the photo's EXIF"))
     def position(self, image: Image) -> str:
         if image.gps_latitude is None or image.gps_longitude is None:
-            return "none"
+            return gettext("none")
         return f"{image.gps_latitude:.6f}, {image.gps_longitude:.6f}"
 
-    @admin.action(description="Process again", permissions=["ingest"])
+    @admin.action(description=_("Process again"), permissions=["ingest"])
     def retry(self, request: HttpRequest, chosen: QuerySet[Image]) -> None:
         if self.allowed(request, chosen, Action.INGEST):
             self.told(
                 request,
-                lambda: (
-                    plural(
-                        work_requeue(images=list(chosen), acting_user=account(request)), "photo waits", "photos wait"
-                    )
-                    + " to be processed again."
-                ),
+                lambda: photos_waiting(work_requeue(images=list(chosen), acting_user=account(request))),
             )

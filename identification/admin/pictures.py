@@ -11,16 +11,16 @@ from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString, mark_safe
 
 from ..models import Detection, Image
+from ..presenting import SCREEN_KINDS
 
 _NONE = mark_safe('<span class="spotid-none" aria-hidden="true">–</span>')
 
 
 def photo_picture(image: Image | None, *, large: bool = False) -> SafeString:
-    """The photo's thumbnail, or its preview where it is large; links to the photo's page."""
-    kind = "preview" if large else "thumbnail"
-    if image is None or not getattr(image, kind):
+    """The photo, small or large; links to the photo's page."""
+    if image is None or not image.preview:
         return _NONE
-    return _picture(kind, image.pk, image.name, reverse("photo-detail", args=[image.pk]), large)
+    return _picture("preview", image.pk, image.name, reverse("photo-detail", args=[image.pk]), large)
 
 
 def crop_picture(detection: Detection | None, *, large: bool = False, kind: str = "crop") -> SafeString:
@@ -31,11 +31,12 @@ def crop_picture(detection: Detection | None, *, large: bool = False, kind: str 
 
 
 def _picture(kind: str, pk: int, name: str, link: str, large: bool) -> SafeString:
+    sized = kind in SCREEN_KINDS
     return format_html(
         '<a href="{}" class="spotid-picture{}"><img src="{}" alt="{}" loading="lazy"></a>',
         link,
         " spotid-large" if large else "",
-        reverse("media", args=[kind, pk]),
+        reverse("media-screen", args=[kind, pk, 960 if large else 240]) if sized else reverse("media", args=[kind, pk]),
         f"{kind} {name}",
     )
 
@@ -71,7 +72,7 @@ def gallery(detections: Iterable[Detection], *, large: bool = False) -> SafeStri
             crop_picture(detection),
             reverse("admin:identification_detection_change", args=[detection.pk]),
             detection.image.name,
-            detection.image.station.code if detection.image.station else "no station",
+            detection.image.station_label or "no station",
             clock(detection.image.captured_at, detection.image.survey.time_zone),
             detection.get_flank_display(),
         )

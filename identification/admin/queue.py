@@ -6,6 +6,7 @@ from typing import Any
 
 from django.contrib import admin
 from django.http import HttpRequest
+from django.utils.translation import gettext_lazy as _
 from django_q.models import Failure, OrmQ, Schedule, Success
 from unfold.contrib.filters.admin import AllValuesCheckboxFilter
 from unfold.decorators import display
@@ -42,7 +43,7 @@ class TaskAdmin(QueueAdmin):
     ordering = ("-stopped",)
     shown = ("name", "func", "group", "cluster", "started", "stopped", "attempt_count", "success", "said")
 
-    @display(description="Result")
+    @display(description=_("Result"))
     def said(self, task: Any) -> str:
         return str(task.result)[:4000] if isinstance(task.result, str | int | float | None) else "–"
 

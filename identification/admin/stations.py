@@ -9,6 +9,8 @@ from django.contrib import admin
 from django.db.models import Count, F, OuterRef, Q, QuerySet, Subquery
 from django.http import HttpRequest
 from django.utils.html import format_html, format_html_join
+from django.utils.translation import gettext
+from django.utils.translation import gettext_lazy as _
 from unfold.decorators import display
 
 from .. import permissions
@@ -30,7 +32,7 @@ class StationForm(ServiceForm):
         if ("latitude" in self.fields) and (self.cleaned_data.get("latitude") is None) != (
             self.cleaned_data.get("longitude") is None
         ):
-            raise forms.ValidationError("A place needs both latitude and longitude.")
+            raise forms.ValidationError(gettext("A place needs both latitude and longitude."))
         return super().clean()
 
     def apply(self, acting_user: User) -> None:
@@ -43,7 +45,8 @@ class StationAdmin(RoomAdmin):
     form = StationForm
     related = ("survey",)
     list_display = ("code", "survey", "photos", "region")
-    list_filter = (survey_filter("survey"), yes_no_filter("placed", "has a place", Q(latitude__isnull=False)))
+    list_filter = (survey_filter("survey"), yes_no_filter("placed", _("has a place"), Q(latitude__isnull=False)))
+    telling = ("survey",)
     search_fields = ("code", "survey__name")
     ordering = ("survey", "code")
     readonly_fields = ("code", "survey", "photos", "region")
@@ -66,7 +69,7 @@ class StationAdmin(RoomAdmin):
     def get_fieldsets(self, request: HttpRequest, obj: Station | None = None) -> Any:
         shown: list[Any] = [(None, {"fields": ("code", "survey", "photos", "region")})]
         if obj is not None and self.has_change_permission(request, obj):
-            shown.append(("Exact place (that you looked is written down)", {"fields": (("latitude", "longitude"),)}))
+            shown.append((_("Exact place (that you looked is written down)"), {"fields": (("latitude", "longitude"),)}))
         return shown
 
     def change_view(self, request: HttpRequest, object_id: str, *args: Any, **options: Any) -> Any:
@@ -75,15 +78,15 @@ class StationAdmin(RoomAdmin):
             places_shown(acting_user=account(request), target=station)
         return super().change_view(request, object_id, *args, **options)
 
-    @display(description="Photos", ordering="photos_n")
+    @display(description=_("Photos"), ordering="photos_n")
     def photos(self, station: Any) -> int:
         return int(station.photos_n)
 
-    @display(description="Region (0.1° grid)")
+    @display(description=_("Region (0.1° grid)"))
     def region(self, station: Station) -> str:
         if station.latitude is None or station.longitude is None:
-            return "unknown"
-        return grid_cell(station.latitude, station.longitude)
+            return gettext("unknown")
+        return grid_cell(station.latitude, station.longitude, station.survey.place_grid)
 
 
 @admin.register(EncounterEvent)
@@ -92,6 +95,7 @@ class EncounterEventAdmin(RoomAdmin):
     list_display = ("picture", "began", "ended", "station", "survey", "photos")
     list_display_links = ("began",)
     list_filter = (survey_filter("survey"),)
+    telling = ("survey",)
     search_fields = ("station__code", "survey__name")
     date_hierarchy = "started_at"
     ordering = ("-started_at",)
@@ -104,7 +108,7 @@ class EncounterEventAdmin(RoomAdmin):
         return [obj.survey]
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
-        first = permissions.images_for(account(request)).filter(event=OuterRef("pk")).exclude(thumbnail="")
+        first = permissions.images_for(account(request)).filter(event=OuterRef("pk")).exclude(preview="")
         return (
             super()
             .get_queryset(request)
@@ -113,25 +117,25 @@ class EncounterEventAdmin(RoomAdmin):
             )
         )
 
-    @display(description="First photo")
+    @display(description=_("First photo"))
     def picture(self, event: Any) -> str:
         return photo_picture(
-            None if event.first_pk is None else Image(pk=event.first_pk, thumbnail="there", relative_path="")
+            None if event.first_pk is None else Image(pk=event.first_pk, preview="there", relative_path="")
         )
 
-    @display(description="Began", ordering="started_at")
+    @display(description=_("Began"), ordering="started_at")
     def began(self, event: EncounterEvent) -> str:
         return clock(event.started_at, event.survey.time_zone)
 
-    @display(description="Ended", ordering="ended_at")
+    @display(description=_("Ended"), ordering="ended_at")
     def ended(self, event: EncounterEvent) -> str:
         return clock(event.ended_at, event.survey.time_zone)
 
-    @display(description="Photos", ordering="photos_n")
+    @display(description=_("Photos"), ordering="photos_n")
     def photos(self, event: Any) -> int:
         return int(event.photos_n)
 
-    @display(description="Photos")
+    @display(description=_("Photos"))
     def photos_shown(self, event: EncounterEvent) -> str:
         rows = permissions.images_for(self.viewer(event)).filter(event=event).order_by("captured_at", "pk")[:60]
         figures = [(photo_picture(image), linked("image", image.pk, image.name)) for image in rows]

@@ -13,6 +13,8 @@ from django.http import FileResponse, HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.urls import reverse
 from django.utils.html import format_html
+from django.utils.translation import gettext, ngettext
+from django.utils.translation import gettext_lazy as _
 from unfold.contrib.filters.admin import ChoicesDropdownFilter
 from unfold.decorators import display
 from unfold.widgets import UnfoldAdminSelect2Widget
@@ -27,7 +29,7 @@ from ..services.matching import matching_request
 from ..services.queue import work_enqueue, work_requeue
 from ..services.surveys import survey_delete, survey_get_or_create
 from ..views.downloads import export_download
-from .base import RoomAdmin, ServiceForm, account, plural
+from .base import LabelColours, RoomAdmin, ServiceForm, account, photos_waiting
 from .filters import population_filter, yes_no_filter
 
 
@@ -45,8 +47,8 @@ class PopulationForm(ServiceForm):
 class PopulationAdmin(RoomAdmin):
     form = PopulationForm
     list_display = ("name", "species", "code_prefix", "survey_count", "individual_count", "created_at")
-    actions = ("retrain",)
-    list_filter = (yes_no_filter("species", "has a species", ~Q(species="")),)
+    actions = ("retrain", "export")
+    list_filter = (yes_no_filter("species", _("has a species"), ~Q(species="")),)
     search_fields = ("name", "species")
     ordering = ("name",)
     readonly_fields = ("last_number", "created_at")
@@ -71,24 +73,32 @@ class PopulationAdmin(RoomAdmin):
             )
         )
 
-    @display(description="Surveys", ordering="surveys_n")
+    @display(description=_("Surveys"), ordering="surveys_n")
     def survey_count(self, population: Any) -> int:
         return int(population.surveys_n)
 
-    @display(description="Individuals", ordering="individuals_n")
+    @display(description=_("Individuals"), ordering="individuals_n")
     def individual_count(self, population: Any) -> int:
         return int(population.individuals_n)
 
     def has_retrain_permission(self, request: HttpRequest) -> bool:
         return permissions.is_administrator(account(request))
 
-    @admin.action(description="Retrain on its individuals", permissions=["retrain"])
+    @admin.action(description=_("Retrain on its individuals"), permissions=["retrain"])
     def retrain(self, request: HttpRequest, chosen: QuerySet[Population]) -> HttpResponse | None:
         populations = list(chosen)
         if len(populations) != 1:
-            messages.error(request, "Choose one population: a training learns from one.")
+            messages.error(request, gettext("Choose one population: a training learns from one."))
             return None
         return redirect(f"{reverse('admin:identification_trainingrun_add')}?population={populations[0].pk}")
+
+    @admin.action(description=_("Export in a format of your choice…"), permissions=["export"])
+    def export(self, request: HttpRequest, chosen: QuerySet[Population]) -> HttpResponse | None:
+        populations = list(chosen)
+        if len(populations) != 1:
+            messages.error(request, gettext("Choose one population: each export is a file of its own."))
+            return None
+        return redirect("population-exports", populations[0].pk)
 
 
 class SurveyForm(ServiceForm):
@@ -96,7 +106,7 @@ class SurveyForm(ServiceForm):
         choices=[(name, name) for name in sorted(zoneinfo.available_timezones())],
         initial="UTC",
         widget=UnfoldAdminSelect2Widget(),
-        help_text="Of the camera clocks. Changing it moves the times of photos that were read in the former zone.",
+        help_text=_("Of the camera clocks. Changing it moves the times of photos that were read in the former zone."),
     )
 
     class Meta:
@@ -110,7 +120,7 @@ class SurveyForm(ServiceForm):
             survey_update(acting_user=acting_user, survey=self.stored(), **changes)
             return
         if Survey.objects.filter(name__iexact=said["name"].strip()).exists():
-            raise SpotIDError("There is a survey of this name already.")
+            raise SpotIDError(gettext("There is a survey of this name already."))
         self.made = survey_get_or_create(
             name=said["name"],
             population=said["population"].name,
@@ -140,11 +150,11 @@ class SurveyAdmin(RoomAdmin):
     list_filter = (
         population_filter("population"),
         ("matching_state", ChoicesDropdownFilter),
-        yes_no_filter("crops", "finished crops", Q(crops_only=True)),
+        yes_no_filter("crops", _("finished crops"), Q(crops_only=True)),
     )
     search_fields = ("name", "population__name")
     ordering = ("name",)
-    actions = ("process", "retry_failed", "match_again", "download", "download_with_places")
+    actions = ("process", "retry_failed", "match_again", "download", "download_with_places", "export")
     readonly_fields = (
         "page_link",
         "matching_shown",
@@ -198,7 +208,7 @@ class SurveyAdmin(RoomAdmin):
                 {"fields": (("name", "population"), ("time_zone", "independence_minutes"), "crops_only", "page_link")},
             ),
             (
-                "State",
+                _("State"),
                 {
                     "fields": (
                         ("photos", "failed"),
@@ -209,7 +219,7 @@ class SurveyAdmin(RoomAdmin):
             ),
         ]
         if permissions.may(account(request), Action.SEE_PLACES, obj):
-            shown.append(("Where it was read", {"fields": ("source_root", "station_pattern")}))
+            shown.append((_("Where it was read"), {"fields": ("source_root", "station_pattern")}))
         return shown
 
     def save_model(self, request: HttpRequest, obj: Survey, form: Any, change: bool) -> None:
@@ -238,11 +248,11 @@ class SurveyAdmin(RoomAdmin):
         for survey in queryset:
             survey_delete(acting_user=account(request), survey=survey)
 
-    @display(description="Photos", ordering="photos_n")
+    @display(description=_("Photos"), ordering="photos_n")
     def photos(self, survey: Any) -> int:
         return int(survey.photos_n)
 
-    @display(description="Failed", ordering="failed_n")
+    @display(description=_("Failed"), ordering="failed_n")
     def failed(self, survey: Any) -> str:
         if not survey.failed_n:
             return "–"
@@ -251,38 +261,46 @@ class SurveyAdmin(RoomAdmin):
             '<a class="spotid-link" href="{}?survey={}&state__exact=failed">{}</a>', address, survey.pk, survey.failed_n
         )
 
-    @display(description="Stations", ordering="stations_n")
+    @display(description=_("Stations"), ordering="stations_n")
     def stations_count(self, survey: Any) -> int:
         return int(survey.stations_n)
 
     @display(
-        description="Matching",
+        description=_("Matching"),
         ordering="matching_state",
-        label={"Matched": "success", "Failed": "danger", "Matching": "info", "Waiting for photos": "warning"},
+        label=LabelColours(
+            {"Matched": "success", "Failed": "danger", "Matching": "info", "Waiting for photos": "warning"}
+        ),
     )
     def matching_shown(self, survey: Survey) -> str:
         return survey.get_matching_state_display()
 
-    @display(description="Page")
+    @display(description=_("Page"))
     def page_link(self, survey: Survey) -> str:
-        return format_html('<a class="spotid-link" href="{}">open</a>', reverse("survey-detail", args=[survey.pk]))
+        return format_html(
+            '<a class="spotid-link" href="{}">{}</a>', reverse("survey-detail", args=[survey.pk]), gettext("open")
+        )
 
-    @admin.action(description="Process now: wake the workers", permissions=["ingest"])
+    @admin.action(description=_("Process now: wake the workers"), permissions=["ingest"])
     def process(self, request: HttpRequest, chosen: QuerySet[Survey]) -> None:
         if self.allowed(request, chosen, Action.INGEST):
             number = sum(work_enqueue(survey=survey) for survey in chosen)
-            messages.success(request, f"{plural(number, 'waiting photo')} put on the queue.")
+            messages.success(
+                request,
+                ngettext("%(n)s waiting photo put on the queue.", "%(n)s waiting photos put on the queue.", number)
+                % {"n": number},
+            )
 
-    @admin.action(description="Process failed photos again", permissions=["ingest"])
+    @admin.action(description=_("Process failed photos again"), permissions=["ingest"])
     def retry_failed(self, request: HttpRequest, chosen: QuerySet[Survey]) -> None:
         if self.allowed(request, chosen, Action.INGEST):
             user = account(request)
             number = sum(
                 work_requeue(images=failed_images(user=user, survey=survey), acting_user=user) for survey in chosen
             )
-            messages.success(request, f"{plural(number, 'photo waits', 'photos wait')} to be processed again.")
+            messages.success(request, photos_waiting(number))
 
-    @admin.action(description="Match again", permissions=["ingest"])
+    @admin.action(description=_("Match again"), permissions=["ingest"])
     def match_again(self, request: HttpRequest, chosen: QuerySet[Survey]) -> None:
         if not self.allowed(request, chosen, Action.INGEST):
             return
@@ -292,22 +310,33 @@ class SurveyAdmin(RoomAdmin):
             except SpotIDError as refused:
                 messages.error(request, str(refused))
             else:
-                messages.success(request, f"{survey} is being matched again. Decisions stay as they are.")
+                messages.success(
+                    request,
+                    gettext("%(survey)s is being matched again. Decisions stay as they are.") % {"survey": survey},
+                )
 
-    @admin.action(description="Download the export (ZIP)", permissions=["export"])
+    @admin.action(description=_("Download the export (ZIP)"), permissions=["export"])
     def download(self, request: HttpRequest, chosen: QuerySet[Survey]) -> Any:
         return self._download(request, chosen, Action.EXPORT)
 
-    @admin.action(description="Download the export with places (ZIP)", permissions=["export"])
+    @admin.action(description=_("Download the export with places (ZIP)"), permissions=["export"])
     def download_with_places(self, request: HttpRequest, chosen: QuerySet[Survey]) -> Any:
         return self._download(request, chosen, Action.EXPORT_PLACES)
+
+    @admin.action(description=_("Export in a format of your choice…"), permissions=["export"])
+    def export(self, request: HttpRequest, chosen: QuerySet[Survey]) -> HttpResponse | None:
+        surveys = list(chosen)
+        if len(surveys) != 1:
+            messages.error(request, gettext("Choose one survey: each export is a file of its own."))
+            return None
+        return redirect("survey-exports", surveys[0].pk) if self.allowed(request, surveys, Action.EXPORT) else None
 
     def _download(
         self, request: HttpRequest, chosen: QuerySet[Survey], action: Action
     ) -> FileResponse | HttpResponse | None:
         surveys = list(chosen)
         if len(surveys) != 1:
-            messages.error(request, "Choose one survey: each export is a file of its own.")
+            messages.error(request, gettext("Choose one survey: each export is a file of its own."))
             return None
         if not self.allowed(request, surveys, action):
             return None

@@ -15,6 +15,8 @@ from django.db.models.fields.json import KeyTextTransform
 from django.http import FileResponse, Http404, HttpRequest, HttpResponse, HttpResponseBase, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import path, reverse
+from django.utils.translation import gettext
+from django.utils.translation import gettext_lazy as _
 from django.views.decorators.http import require_POST
 from unfold.contrib.filters.admin import ChoicesDropdownFilter
 from unfold.decorators import display
@@ -26,7 +28,7 @@ from ..presenting import span_words
 from ..selectors.health import health_read
 from ..selectors.training import training_age, training_progress
 from ..services.training import training_cancel, training_plan, training_request, training_resume
-from .base import ReadOnlyAdmin, account
+from .base import LabelColours, ReadOnlyAdmin, account, moving
 from .curves import curve
 from .filters import population_filter
 from .training_form import TrainingForm, as_toml
@@ -65,23 +67,23 @@ class TrainingRunAdmin(ReadOnlyAdmin):
             *super().get_urls(),
         ]
 
-    @display(description="Training", ordering="pk")
+    @display(description=_("Training"), ordering="pk")
     def number(self, run: TrainingRun) -> str:
-        return f"Training {run.pk}"
+        return gettext("Training %(number)s") % {"number": run.pk}
 
     @display(
-        description="State",
+        description=_("State"),
         ordering="state",
-        label={"Done": "success", "Failed": "danger", "Training": "info", "Waiting": "warning"},
+        label=LabelColours({"Done": "success", "Failed": "danger", "Training": "info", "Waiting": "warning"}),
     )
     def state_shown(self, run: TrainingRun) -> str:
         return run.get_state_display()
 
-    @display(description="Epoch")
+    @display(description=_("Epoch"))
     def progress_shown(self, run: TrainingRun) -> str:
         return f"{run.epoch} of {run.epochs}" if run.epochs else "–"
 
-    @display(description="Advice")
+    @display(description=_("Advice"))
     def advice(self, run: Any) -> str:
         return run.advised or "–"
 
@@ -95,8 +97,8 @@ class TrainingRunAdmin(ReadOnlyAdmin):
         if chosen is None and len(populations) == 1:
             chosen = populations[0]
         if chosen is None:
-            return self._page(request, "choose", title="Retrain", populations=populations)
-        form = TrainingForm(request.POST if request.method == "POST" else None)
+            return self._page(request, "choose", title=gettext("Retrain"), populations=populations)
+        form = TrainingForm(request.POST if request.method == "POST" else None, initial=_like(request, chosen))
         if request.method == "POST" and form.is_valid():
             try:
                 run = training_request(
@@ -108,12 +110,22 @@ class TrainingRunAdmin(ReadOnlyAdmin):
             except SpotIDError as refused:
                 form.add_error(None, str(refused))
             else:
-                messages.success(request, f"Training {run.pk} begins as soon as the training worker is free.")
+                messages.success(
+                    request, gettext("Training %(id)s begins as soon as the training worker is free.") % {"id": run.pk}
+                )
                 return HttpResponseRedirect(_address("change", run))
         plan = training_plan(population=chosen, start_model=_start_of(form), config={})
+        open_run = TrainingRun.objects.filter(state__in=TrainingRun.OPEN).first()
         title = f"Retrain on {chosen.name}"
         return self._page(
-            request, "start", title=title, form=form, plan=plan, population=chosen, others=len(populations) > 1
+            request,
+            "start",
+            title=title,
+            form=form,
+            plan=plan,
+            population=chosen,
+            others=len(populations) > 1,
+            open_run=open_run,
         )
 
     def change_view(
@@ -126,16 +138,14 @@ class TrainingRunAdmin(ReadOnlyAdmin):
 
     def live(self, request: HttpRequest, run_id: int) -> HttpResponse:
         """The part of the page that moves."""
-        run = self._run(request, run_id)
-        response = TemplateResponse(request, f"{_TEMPLATES}/_live.html", self._shown(run))
-        response["Cache-Control"] = "no-store"
-        return response
+        shown = self._shown(self._run(request, run_id))
+        return moving(TemplateResponse(request, f"{_TEMPLATES}/_live.html", shown), is_open=shown["now"]["open"])
 
     def cancel(self, request: HttpRequest, run_id: int) -> HttpResponse:
-        return self._acted(request, run_id, training_cancel, "The training ends after its present step.")
+        return self._acted(request, run_id, training_cancel, gettext("The training ends after its present step."))
 
     def resume(self, request: HttpRequest, run_id: int) -> HttpResponse:
-        return self._acted(request, run_id, training_resume, "The training goes on from its checkpoint.")
+        return self._acted(request, run_id, training_resume, gettext("The training goes on from its checkpoint."))
 
     def report(self, request: HttpRequest, run_id: int) -> HttpResponseBase:
         """The evaluation as a page of its own, without any right: it is a file and no part of this site."""
@@ -183,9 +193,9 @@ class TrainingRunAdmin(ReadOnlyAdmin):
             "now": now,
             "left": "" if left is None else span_words(timedelta(seconds=left)),
             "age": "" if age is None else span_words(timedelta(seconds=age)),
-            "loss": curve(now["history"], "loss", title="Loss", epochs=run.epochs),
+            "loss": curve(now["history"], "loss", title=gettext("Loss"), epochs=run.epochs),
             "dt5ap": curve(
-                now["history"], "dtkap", title="DT5AP on the validation animals", epochs=run.epochs, top=1.0
+                now["history"], "dtkap", title=gettext("DT5AP on the validation animals"), epochs=run.epochs, top=1.0
             ),
             "figures": _figures(run),
             "titles": [title for _, title in _FIGURES],
@@ -204,15 +214,25 @@ def _nobody(run: TrainingRun) -> str:
     if run.state != TrainingRun.State.PENDING:
         return ""
     if not settings.SPOTID_TRAINING:
-        return "Workers of this machine do not train (SPOTID_TRAINING=0): one on another machine has to take it."
+        return gettext(
+            "Workers of this machine do not train (SPOTID_TRAINING=0): one on another machine has to take it."
+        )
     if health_read().worker != "alive":
-        return "No worker answers. Start one: python3 spotid.py up"
+        return gettext("No worker answers. Start one: python3 spotid.py up")
     return ""
 
 
 def _start_of(form: TrainingForm) -> EmbeddingModel | None:
     said = getattr(form, "cleaned_data", {}).get("start_model")
     return said if isinstance(said, EmbeddingModel) else None
+
+
+def _like(request: HttpRequest, population: Population) -> dict[str, Any]:
+    """What the form begins with: the settings of the training that is to be done anew, if one is named."""
+    number = request.GET.get("like", "")
+    runs = TrainingRun.objects.filter(population=population)
+    run = runs.filter(pk=number).first() if number.isascii() and number.isdecimal() else None
+    return {} if run is None else {"toml": as_toml(run.config), "start_model": run.start_model_id}
 
 
 def _address(view: str, run: TrainingRun) -> str:

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from django import forms
+from django.utils.translation import gettext, ngettext
+from django.utils.translation import gettext_lazy as _
 from unfold.widgets import (
     UnfoldAdminSelectWidget,
     UnfoldAdminTextareaWidget,
@@ -64,7 +66,10 @@ class Setting:
     def check(self, value: float) -> None:
         low, high = self.low, self.high
         if low is None or high is None or not (low < value if self.above else low <= value) or value > high:
-            raise forms.ValidationError(f"{'Above' if self.above else 'From'} {low:g} to {high:g}.")
+            raise forms.ValidationError(
+                (gettext("Above %(low)s to %(high)s.") if self.above else gettext("From %(low)s to %(high)s."))
+                % {"low": f"{low:g}", "high": f"{high:g}"}
+            )
 
 
 class NumbersField(forms.Field):
@@ -81,10 +86,12 @@ class NumbersField(forms.Field):
         try:
             numbers = [float(part) for part in str(value or "").split(",")]
         except ValueError:
-            raise forms.ValidationError("Numbers between commas.") from None
+            raise forms.ValidationError(gettext("Numbers between commas.")) from None
         count = self.setting.count
         if len(numbers) != count:
-            raise forms.ValidationError(f"{count} number{'s' * (count > 1)} between commas.")
+            raise forms.ValidationError(
+                ngettext("%(n)s number between commas.", "%(n)s numbers between commas.", count) % {"n": count}
+            )
         for number in numbers:
             self.setting.check(number)
         return numbers
@@ -200,16 +207,18 @@ class TrainingForm(forms.Form):
     start_model = forms.ModelChoiceField(
         queryset=EmbeddingModel.objects.none(),
         required=False,
-        label="Begin from",
+        label=_("Begin from"),
         empty_label="random numbers",
         widget=UnfoldAdminSelectWidget(),
-        help_text="A network that has learned something saves much of the way. What its layout decides is taken over.",
+        help_text=_(
+            "A network that has learned something saves much of the way. What its layout decides is taken over."
+        ),
     )
     toml = forms.CharField(
         required=False,
-        label="train.toml",
+        label=_("train.toml"),
         widget=UnfoldAdminTextareaWidget(attrs={"rows": 4, "spellcheck": "false"}),
-        help_text="Paste one here: what it names counts instead of the fields below.",
+        help_text=_("Paste one here: what it names counts instead of the fields below."),
     )
 
     def __init__(self, data: Any = None, **options: Any) -> None:
@@ -231,11 +240,14 @@ class TrainingForm(forms.Form):
         try:
             self.pasted = tomllib.loads(data["toml"])
         except tomllib.TOMLDecodeError as error:
-            self.wrong_toml = f"This is no TOML: {error}."
+            self.wrong_toml = gettext("This is no TOML: %(error)s.") % {"error": error}
             return data
         unknown = sorted(set(self.pasted) - set(SETTINGS) - _PATHS)
         if unknown:
-            self.wrong_toml = f"Not a setting: {', '.join(unknown)}."
+            self.wrong_toml = gettext("Not a setting: %(unknown)s. Settings are %(names)s.") % {
+                "unknown": ", ".join(unknown),
+                "names": ", ".join(SETTINGS),
+            }
         merged = data.copy()
         for name, value in self.pasted.items():
             if name in SETTINGS:
@@ -253,10 +265,15 @@ class TrainingForm(forms.Form):
         said = super().clean() or self.cleaned_data
         if not self.errors:
             if said["accumulation"] > said["batch_size"]:
-                self.add_error("accumulation", f"At most the batch size, {said['batch_size']}.")
+                self.add_error(
+                    "accumulation",
+                    gettext("At most the batch size, %(batch_size)s.") % {"batch_size": said["batch_size"]},
+                )
             shares = [said[f"{part}_share"] for part in ("train", "validation", "test")]
             if abs(sum(shares) - 1) > 1e-6:
-                self.add_error("test_share", f"The three shares are {sum(shares):g} together, not 1.")
+                self.add_error(
+                    "test_share", gettext("The three shares are %(sum)s together, not 1.") % {"sum": f"{sum(shares):g}"}
+                )
         return said
 
     @property
@@ -280,4 +297,6 @@ def as_toml(config: dict[str, Any]) -> str:
     """The settings of a run as a train.toml. JSON's numbers, texts, booleans and lists are TOML's."""
     import json
 
-    return "".join(f"{name} = {json.dumps(value)}\n" for name, value in config.items())
+    # The database keeps no order: the form's is the one that people know.
+    names = [name for name in SETTINGS if name in config] + [name for name in config if name not in SETTINGS]
+    return "".join(f"{name} = {json.dumps(config[name])}\n" for name in names)

@@ -5,12 +5,14 @@ from __future__ import annotations
 from django.contrib import admin
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
+from django.utils.translation import gettext, ngettext
+from django.utils.translation import gettext_lazy as _
 
 from ..models import Detection, Triage
 from ..permissions import Action
 from ..selectors.triage import in_confirmed_matches
 from ..services.triage import detections_triage
-from .base import RoomAdmin, account, plural
+from .base import RoomAdmin, account
 from .confirm import ask, confirmed
 from .pictures import gallery
 
@@ -20,15 +22,15 @@ _SHOWN = 60
 class TriageActions(RoomAdmin):
     """Bulk actions on boxes; those of another species are asked about first."""
 
-    @admin.action(description="Species: the population's", permissions=["curate"])
+    @admin.action(description=_("Species: the population's"), permissions=["curate"])
     def triage_wanted(self, request: HttpRequest, chosen: QuerySet[Detection]) -> None:
         self._triage(request, chosen, Triage.WANTED)
 
-    @admin.action(description="Species: undecided (restore)", permissions=["curate"])
+    @admin.action(description=_("Species: undecided (restore)"), permissions=["curate"])
     def triage_undecided(self, request: HttpRequest, chosen: QuerySet[Detection]) -> None:
         self._triage(request, chosen, Triage.UNDECIDED)
 
-    @admin.action(description="Species: another one, takes no part …", permissions=["curate"])
+    @admin.action(description=_("Species: another one, takes no part …"), permissions=["curate"])
     def triage_other(self, request: HttpRequest, chosen: QuerySet[Detection]) -> HttpResponse | None:
         if not self.allowed(request, chosen, Action.CURATE):
             return None
@@ -36,15 +38,22 @@ class TriageActions(RoomAdmin):
         if confirmed(request):
             self._triage(request, chosen, Triage.OTHER)
             return None
-        words = plural(held, "of them stands", "of them stand")
+        words = ngettext(
+            "%(n)s of them stands in confirmed matches. Take them out of their individuals first.",
+            "%(n)s of them stand in confirmed matches. Take them out of their individuals first.",
+            held,
+        )
         return ask(
             self,
             request,
             action="triage_other",
-            title=f"Put {plural(len(chosen), 'box', 'boxes')} aside as another species",
-            button="Put aside",
-            lines=["They take no part in matching, review, export and training. They keep everything."],
-            warning=f"{words} in confirmed matches. Take them out of their individuals first." if held else "",
+            title=ngettext(
+                "Put %(n)s box aside as another species", "Put %(n)s boxes aside as another species", len(chosen)
+            )
+            % {"n": len(chosen)},
+            button=gettext("Put aside"),
+            lines=[gettext("They take no part in matching, review, export and training. They keep everything.")],
+            warning=words % {"n": held} if held else "",
             pictures=gallery(chosen[:_SHOWN]),
         )
 
@@ -54,6 +63,11 @@ class TriageActions(RoomAdmin):
 
         def change() -> str:
             done = detections_triage(acting_user=account(request), detections=chosen, triage=triage)
-            return f"{plural(done.changed, 'box', 'boxes')} changed; what was so already stayed."
+            words = ngettext(
+                "%(n)s box changed; what was so already stayed.",
+                "%(n)s boxes changed; what was so already stayed.",
+                done.changed,
+            )
+            return words % {"n": done.changed}
 
         self.told(request, change)

@@ -7,17 +7,31 @@ from typing import Any
 from django.contrib import admin
 from django.db.models import QuerySet
 from django.http import HttpRequest
+from django.utils.translation import gettext_lazy as _
 from unfold.contrib.filters.admin import AllValuesCheckboxFilter, ChoicesDropdownFilter
 from unfold.decorators import display
 
-from ..models import Heartbeat, IngestReport, SkippedPhoto, StationBackgroundRecord, Survey, TriageRun, User, Work
+from ..models import (
+    Heartbeat,
+    IngestReport,
+    IngestRequest,
+    ReceivedFile,
+    SkippedPhoto,
+    StationBackgroundRecord,
+    Survey,
+    TriageRun,
+    User,
+    Work,
+)
 from ..permissions import Action, images_for, surveys_for
 from ..services.queue import work_requeue
-from .base import ReadOnlyAdmin, account, plural
+from .base import LabelColours, ReadOnlyAdmin, account, photos_waiting
 from .filters import survey_filter
 from .pictures import clock, linked, photo_picture
 
-STATE_LABELS = {"Done": "success", "Failed": "danger", "Set aside": "danger", "Working": "info", "Waiting": "warning"}
+STATE_LABELS = LabelColours(
+    {"Done": "success", "Failed": "danger", "Set aside": "danger", "Working": "info", "Waiting": "warning"}
+)
 
 
 @admin.register(Work)
@@ -41,8 +55,9 @@ class WorkAdmin(ReadOnlyAdmin):
         ("stage", ChoicesDropdownFilter),
         ("reason_code", AllValuesCheckboxFilter),
     )
+    telling = ("image__survey",)
     search_fields = ("image__relative_path", "reason", "reason_code")
-    search_help_text = "Path of the photo or reason"
+    search_help_text = _("Path of the photo or reason")
     ordering = ("-finished_at", "image")
     actions = ("retry",)
 
@@ -52,44 +67,41 @@ class WorkAdmin(ReadOnlyAdmin):
     def surveys_of(self, obj: Work) -> list[Survey]:
         return [obj.image.survey]
 
-    @display(description="Photo")
+    @display(description=_("Photo"))
     def picture(self, work: Work) -> str:
         return photo_picture(work.image)
 
-    @display(description="Path", ordering="image__relative_path")
+    @display(description=_("Path"), ordering="image__relative_path")
     def photo(self, work: Work) -> str:
         return work.image.relative_path
 
-    @display(description="Survey", ordering="image__survey__name")
+    @display(description=_("Survey"), ordering="image__survey__name")
     def survey(self, work: Work) -> str:
         return work.image.survey.name
 
-    @display(description="State", ordering="state", label=STATE_LABELS)
+    @display(description=_("State"), ordering="state", label=STATE_LABELS)
     def state_shown(self, work: Work) -> str:
         return work.get_state_display()
 
-    @display(description="Reason", ordering="reason_code")
+    @display(description=_("Reason"), ordering="reason_code")
     def reason_shown(self, work: Work) -> str:
         return work.reason[:120] or "–"
 
-    @display(description="Seconds", ordering="seconds")
+    @display(description=_("Seconds"), ordering="seconds")
     def seconds_shown(self, work: Work) -> str:
         return "–" if work.seconds is None else f"{work.seconds:.1f}"
 
-    @display(description="Finished", ordering="finished_at")
+    @display(description=_("Finished"), ordering="finished_at")
     def finished(self, work: Work) -> str:
         return clock(work.finished_at) if work.finished_at else "–"
 
-    @admin.action(description="Process again", permissions=["ingest"])
+    @admin.action(description=_("Process again"), permissions=["ingest"])
     def retry(self, request: HttpRequest, chosen: QuerySet[Work]) -> None:
         if self.allowed(request, chosen, Action.INGEST):
             images = [work.image for work in chosen]
             self.told(
                 request,
-                lambda: (
-                    plural(work_requeue(images=images, acting_user=account(request)), "photo waits", "photos wait")
-                    + " to be processed again."
-                ),
+                lambda: photos_waiting(work_requeue(images=images, acting_user=account(request))),
             )
 
 
@@ -107,10 +119,38 @@ class IngestReportAdmin(ReadOnlyAdmin):
         return IngestReport.objects.filter(survey__in=surveys_for(user, Action.INGEST))
 
 
+@admin.register(IngestRequest)
+class IngestRequestAdmin(ReadOnlyAdmin):
+    seen_by = Action.INGEST
+    related = ("survey", "requested_by")
+    list_display = ("created_at", "survey", "requested_by", "kind", "state", "done", "total", "finished_at")
+    list_filter = (survey_filter("survey"), ("state", ChoicesDropdownFilter))
+    search_fields = ("survey__name",)
+    ordering = ("-id",)
+
+    def visible(self, user: User) -> QuerySet[Any]:
+        return IngestRequest.objects.filter(survey__in=surveys_for(user, Action.INGEST))
+
+
+@admin.register(ReceivedFile)
+class ReceivedFileAdmin(ReadOnlyAdmin):
+    seen_by = Action.INGEST
+    related = ("request__survey",)
+    telling = ("request__survey",)
+    list_display = ("relative_path", "request", "size", "received", "code", "reason")
+    list_filter = (survey_filter("request__survey"), ("code", AllValuesCheckboxFilter))
+    search_fields = ("relative_path", "reason", "code")
+    ordering = ("-request", "id")
+
+    def visible(self, user: User) -> QuerySet[Any]:
+        return ReceivedFile.objects.filter(request__survey__in=surveys_for(user, Action.INGEST))
+
+
 @admin.register(SkippedPhoto)
 class SkippedPhotoAdmin(ReadOnlyAdmin):
     seen_by = Action.INGEST
     related = ("report__survey",)
+    telling = ("report__survey",)
     list_display = ("relative_path", "survey", "code", "reason", "run")
     list_filter = (survey_filter("report__survey"), ("code", AllValuesCheckboxFilter))
     search_fields = ("relative_path", "reason", "code")
@@ -119,11 +159,11 @@ class SkippedPhotoAdmin(ReadOnlyAdmin):
     def visible(self, user: User) -> QuerySet[Any]:
         return SkippedPhoto.objects.filter(report__survey__in=surveys_for(user, Action.INGEST))
 
-    @display(description="Survey", ordering="report__survey__name")
+    @display(description=_("Survey"), ordering="report__survey__name")
     def survey(self, skipped: SkippedPhoto) -> str:
         return skipped.report.survey.name
 
-    @display(description="Run", ordering="report")
+    @display(description=_("Run"), ordering="report")
     def run(self, skipped: SkippedPhoto) -> str:
         return linked("ingestreport", skipped.report_id, f"{skipped.report.started_at:%Y-%m-%d %H:%M}")
 
@@ -146,6 +186,7 @@ class StationBackgroundRecordAdmin(ReadOnlyAdmin):
     related = ("survey",)
     list_display = ("key", "survey", "frames", "available", "created_at")
     list_filter = (survey_filter("survey"),)
+    telling = ("survey",)
     search_fields = ("key", "survey__name")
     ordering = ("survey", "key")
 

@@ -25,6 +25,7 @@ FORMAT = "spotid-export"
 
 CLEANED = "metadata that may tell a place was removed"
 RENDERED = "preview: this format cannot be cleaned of places without encoding it anew"
+PRINTED = "preview: what the camera printed on it is covered"
 MISSING = "preview: the original is not where it was read"
 CHANGED = "preview: the original is not the file that was read any more"
 UNREADABLE = "preview: the original cannot be opened"
@@ -51,8 +52,8 @@ def stage_photo(photo: ExportPhoto, folder: Path, *, with_places: bool) -> Stage
     data, note = _original(photo)
     suffix = None
     if data is not None and not with_places:
-        clean = without_places(data)
-        note = RENDERED if clean is None else CLEANED if clean != data else ""
+        clean = None if any(photo.printed) else without_places(data)
+        note = PRINTED if any(photo.printed) else RENDERED if clean is None else CLEANED if clean != data else ""
         data = clean
     if data is None:
         data, suffix = _preview(photo), ".preview.jpg"
@@ -79,8 +80,13 @@ def _original(photo: ExportPhoto) -> tuple[bytes | None, str]:
 
 
 def _preview(photo: ExportPhoto) -> bytes | None:
+    from ..inference import photos
+
+    if not photo.preview:
+        return None
     with suppress(OSError, ValueError):
-        return media_path(photo.preview).read_bytes() if photo.preview else None
+        bands = photos.printed_bands(*photo.printed)
+        return photos.covered(media_path(photo.preview), bands) if bands else media_path(photo.preview).read_bytes()
     return None
 
 

@@ -25,9 +25,18 @@ _RESERVED = re.compile(r"(con|prn|aux|nul|conin\$|conout\$|com[0-9¹²³]|lpt[0-
 _OURS = frozenset({CSV_NAME, MANIFEST_NAME})
 
 
-def csv_line(cells: Sequence[str]) -> str:
-    """One line of RFC 4180, every text neutralised; semicolons are quoted too, for spreadsheets that split there."""
-    return ",".join(_quoted(neutralise(visible(cell))) for cell in cells) + "\n"
+def csv_line(cells: Sequence[str | int | float | None]) -> str:
+    """One line of RFC 4180, every text neutralised; semicolons are quoted too, for spreadsheets that split there.
+
+    Numbers stay numbers, negative ones too; None is an empty cell.
+    """
+    return ",".join(_cell(cell) for cell in cells) + "\n"
+
+
+def _cell(cell: str | int | float | None) -> str:
+    if isinstance(cell, str):
+        return _quoted(neutralise(visible(cell)))
+    return "" if cell is None else repr(cell)
 
 
 def _quoted(cell: str) -> str:

@@ -38,7 +38,7 @@ _given_up: dict[str, tuple[float, str]] = {}
 
 @dataclass(frozen=True)
 class FoundBox:
-    """One box in pixels of the upright photo, inside it and with area."""
+    """One box in pixels of the upright photo, inside it and with area. species: "" where nothing names it."""
 
     x1: float
     y1: float
@@ -46,6 +46,7 @@ class FoundBox:
     y2: float
     category: str
     confidence: float
+    species: str = ""
 
 
 @dataclass(frozen=True)
@@ -70,9 +71,10 @@ class Coat:
     quality: dict[str, Any]
 
 
-def _weights(name: str) -> tuple[Path, str] | str:
+def known_weights(name: str) -> tuple[Path, str] | str:
     """File and SHA-256 of known weights, fetched at first use; or a sentence that says what is missing."""
-    from modelzoo.weights import KNOWN, WeightsError, fetch, installed
+    from modelzoo.known_weights import KNOWN
+    from modelzoo.weights import WeightsError, fetch, installed
 
     source, folder = KNOWN[name], Path(settings.SPOTID_WEIGHTS_DIR)
     present = installed(source, folder)
@@ -118,7 +120,7 @@ def _detector() -> Any:
     if settings.SPOTID_DETECTOR_WEIGHTS:
         path, sha256 = _named_file(settings.SPOTID_DETECTOR_WEIGHTS, settings.SPOTID_DETECTOR_SHA256)
     else:
-        weights = _weights("megadetector-v6-compact")
+        weights = known_weights("megadetector-v6-compact")
         if isinstance(weights, str):
             return weights
         path, sha256 = weights
@@ -142,7 +144,7 @@ def _segmenter() -> Any:
         if path.stem in ("u2net", "u2netp", "silueta", "isnet-general-use"):
             return RembgSegmenter(path.stem, path.parent, sha256)
         return YoloSegmenter(YoloSegConfig(path, sha256, config_dir=Path(settings.SPOTID_HOME) / "ultralytics"))
-    weights = _weights("u2net")
+    weights = known_weights("u2net")
     if isinstance(weights, str):
         return weights
     return RembgSegmenter("u2net", weights[0].parent, weights[1])
@@ -188,11 +190,15 @@ def _sentence(text: str) -> str:
     return text[0].upper() + text[1:].rstrip(".") + "."
 
 
+# The engine of a photo that is a crop already.
+FINISHED_CROP = "finished-crop/1"
+
+
 def finished_crop(pixels: Any) -> Found:
     """The box of a photo that is a finished crop."""
     height, width = pixels.shape[:2]
     box = FoundBox(0.0, 0.0, float(width), float(height), "animal", 1.0)
-    return Found((box,), "finished-crop/1", DetectionSource.CROP)
+    return Found((box,), FINISHED_CROP, DetectionSource.CROP)
 
 
 def overlap(corners: Corners, box: FoundBox) -> float:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from django.conf import settings
 
 if TYPE_CHECKING:
     from preprocessing.metadata import PhotoMetadata
@@ -49,9 +51,27 @@ def storable_path(path: Path) -> str:
 
 
 def openable_path(stored: str) -> Path:
+    """Where the photo of a stored path lies. Originals in the home's own folder are found there after it was moved, or
+    restored elsewhere."""
     from preprocessing.walk import unescape_path
 
-    return Path(unescape_path(stored))
+    path = Path(unescape_path(stored))
+    own = kept_part(path)
+    moved = None if own is None else Path(settings.SPOTID_UPLOAD_DIR) / own
+    return moved if moved is not None and moved != path and not path.exists() and moved.exists() else path
+
+
+def kept_part(path: Path) -> Path | None:
+    """The part of a path below the home's folder of originals, wherever that lay when it was stored; None elsewhere.
+
+    It is survey, request (or "imports") and file.
+    """
+    name = Path(settings.SPOTID_UPLOAD_DIR).name
+    for place in [place for place, part in enumerate(path.parts) if part == name]:
+        own = path.parts[place + 1 :]
+        if len(own) >= 3 and own[0].isdigit() and (own[1].isdigit() or own[1] == "imports") and ".." not in own:
+            return Path(*own)
+    return None
 
 
 def walk(root: Path) -> Iterator[FoundPhoto | SkippedFile]:
@@ -60,10 +80,26 @@ def walk(root: Path) -> Iterator[FoundPhoto | SkippedFile]:
     return walk_photos(root)
 
 
+def found_at(path: Path, relative_path: str) -> FoundPhoto:
+    """A file as walking a folder would find it. Raises OSError."""
+    from preprocessing.walk import FoundPhoto, escape_path
+
+    facts = path.stat()
+    return FoundPhoto(path, escape_path(relative_path), facts.st_size, facts.st_mtime_ns)
+
+
 def is_photo(found: FoundPhoto | SkippedFile) -> bool:
     from preprocessing.walk import FoundPhoto
 
     return isinstance(found, FoundPhoto)
+
+
+def refused_by_name(relative_path: str) -> tuple[str, str] | None:
+    """(code, reason) of a file that would be skipped whatever it holds; None when only the file can tell."""
+    from preprocessing import walk
+
+    refused = walk.refused_by_name(relative_path)
+    return (refused.code, refused.reason) if refused else None
 
 
 def compile_pattern(text: str) -> re.Pattern[str] | None:
@@ -71,6 +107,14 @@ def compile_pattern(text: str) -> re.Pattern[str] | None:
     from preprocessing.naming import compile_station_pattern
 
     return compile_station_pattern(text) if text else None
+
+
+def placement(relative_path: str, pattern: re.Pattern[str] | None) -> tuple[str, str]:
+    """Station and camera by the path below the ingested root, "" where nothing tells."""
+    from preprocessing.naming import placement_from_path
+
+    found = placement_from_path(relative_path, pattern)
+    return found.station[:200], found.camera[:64]
 
 
 def content_hash(found: FoundPhoto) -> str:
@@ -175,6 +219,50 @@ def save_preview(path: Path, pixels: Any, longest: int) -> None:
     from preprocessing.imageio import make_preview, save_jpeg
 
     save_jpeg(path, make_preview(pixels, longest), quality=85)
+
+
+def is_screen_copy(path: Path, source: Path) -> bool:
+    """Whether the smaller copy is there and of the picture as it is now. Raises OSError when that is not there."""
+    from preprocessing.screens import is_copy_of
+
+    return is_copy_of(path, source)
+
+
+def save_screen_copy(path: Path, source: Path, longest: int) -> None:
+    """Write a smaller copy of a stored picture, for pages alone. Raises OSError."""
+    from preprocessing.screens import save_screen_copy
+
+    save_screen_copy(path, source, longest)
+
+
+def save_blurred(path: Path, source: Path, people: Sequence[tuple[float, float, float, float]]) -> None:
+    """Write a stored picture with nobody to be told on it. people: boxes in fractions. Raises OSError."""
+    from preprocessing.blurring import save_blurred
+
+    save_blurred(path, source, people)
+
+
+def printed_bands(
+    top: float, bottom: float, within: tuple[float, float] = (0.0, 1.0)
+) -> tuple[tuple[float, float], ...]:
+    """What the strips at a photo's top and bottom are of a part of it, in fractions of the part's height."""
+    from preprocessing.covering import printed_bands
+
+    return printed_bands(top, bottom, within)
+
+
+def covered(source: Path, bands: Sequence[tuple[float, float]]) -> bytes:
+    """A stored picture with these bands (fractions of its height) painted over. Raises OSError."""
+    from preprocessing.covering import covered
+
+    return covered(source, bands)
+
+
+def save_covered(path: Path, source: Path, bands: Sequence[tuple[float, float]]) -> None:
+    """Write `covered` to `path`, atomically. Raises OSError."""
+    from preprocessing.covering import save_covered
+
+    save_covered(path, source, bands)
 
 
 def save(path: Path, pixels: Any) -> None:

@@ -35,35 +35,30 @@ def pair_model(features: str, coefficients: Mapping[str, Any] | None, scores: st
 
 
 def stored_evidence(
-    evidence: Sequence[Evidence], scores: Sequence[float], groups: Sequence[Hashable], own: Hashable
+    evidence: Sequence[Evidence],
+    scores: Sequence[float],
+    groups: Sequence[Hashable],
+    own: Hashable,
+    chosen: Sequence[int],
 ) -> list[dict[str, Any]]:
-    """Of all that were compared with one anchor, in the given order: what probabilities are computed from (JSON-ready).
+    """What probabilities are computed from (JSON-ready), of the chosen among all that were compared with one anchor.
 
-    groups: who is known to be one animal; own: the anchor's group.
+    groups: who is known to be one animal; own: the anchor's group. chosen: places in the three.
     """
     from modelzoo.standing import standings
 
-    return [standing.to_dict() for standing in standings(evidence, scores, groups, own)]
+    found = standings(evidence, scores, groups, own)
+    return [found[place].to_dict() for place in chosen]
 
 
-def probabilities(model: PairModel, evidence: Sequence[Mapping[str, Any]], ranks: Sequence[int]) -> list[float | None]:
-    """Of all stored candidates of a survey; None where evidence is not of the present form.
+def probability(model: PairModel, evidence: Mapping[str, Any]) -> float | None:
+    """Of one candidate, None where its evidence is not of the present form."""
+    from modelzoo.standing import Standing
 
-    evidence: as :func:`stored_evidence` gave it. ranks: from 1 among each anchor's candidates; the best five of all
-    anchors tell how many are right in this survey.
-    """
-    from modelzoo.calibrating import CANDIDATES
-    from modelzoo.standing import Standing, adaptation
-
-    known: list[Standing | None] = []
-    for values in evidence:
-        try:
-            known.append(Standing.from_dict(values))
-        except ValueError:
-            known.append(None)
-    shown = [one for one, rank in zip(known, ranks, strict=True) if one is not None and rank <= CANDIDATES]
-    shift = adaptation(model, shown)
-    return [None if one is None else model.probability(one, shift=shift) for one in known]
+    try:
+        return model.probability(Standing.from_dict(evidence))
+    except ValueError:
+        return None
 
 
 def scoring_version(model: EmbeddingModel | None) -> str:

@@ -49,7 +49,10 @@ def rank_photos(
             votes = coats.votes(i)
             local[i] = combined[i] = _UNVERIFIED + votes
             local[i, i] = combined[i, i] = np.nan
-        for j in range(i + 1, n) if n <= VERIFY_ALL else coats.shortlist(i, SHORTLIST):
+        chosen = range(i + 1, n) if n <= VERIFY_ALL else coats.shortlist(i, SHORTLIST)
+        if n > VERIFY_ALL:
+            coats.prefetch([i, *chosen])
+        for j in chosen:
             found = coats.compare(i, j)
             pairs += 1
             local[i, j], combined[i, j] = found.local_score, found.score

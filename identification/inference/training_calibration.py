@@ -43,6 +43,7 @@ def judge_similarity(
     row_of = {row.detection: row for row in rows}
     chosen = [index for index, side in enumerate(sides) if side.detection in row_of]
     kept = [row_of[sides[index].detection] for index in chosen]
+    coats.prefetch(chosen)
     vectors, features = _read(kept, [not len(coats.features[index]) for index in chosen], trained, tell)
     compared = coats.under(vectors, trained.sha256, chosen)
     compared.features = [features.get(index, stored) for index, stored in enumerate(compared.features)]

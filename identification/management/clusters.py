@@ -13,6 +13,7 @@ from typing import Any
 from django.conf import settings
 
 from ..checks import TRAINING_CLUSTER
+from ..services.queue import queue_unlock
 
 logger = logging.getLogger(__name__)
 
@@ -32,6 +33,9 @@ class Cluster:
         self.began = 0.0
 
     def start(self) -> None:
+        """Raises DatabaseError."""
+        if not self.queue:
+            queue_unlock()
         command = [sys.executable, "-W", "ignore::RuntimeWarning", str(settings.BASE_DIR / "manage.py"), "qcluster"]
         extra: dict[str, Any] = (
             {"creationflags": subprocess.CREATE_NEW_PROCESS_GROUP}  # type: ignore[attr-defined]

@@ -98,11 +98,16 @@ class LoggedDecision:
     undoes: Hashable | None = None
 
 
+# What a reviewer said that waits for a curator: it stands for nothing until he says the same.
+PROPOSED = "proposed"
+
+
 def fold(log: Iterable[LoggedDecision]) -> LoggedDecision | None:
-    """The decision that stands: the last one that no standing undo takes back; None when none is left."""
+    """The decision that stands: the last one that no standing undo takes back, proposals left out; None when none is
+    left."""
     taken_back: set[Hashable] = set()
     for decision in reversed(list(log)):
-        if decision.id in taken_back:
+        if decision.id in taken_back or decision.verdict == PROPOSED:
             continue
         if decision.undoes is None:
             return decision

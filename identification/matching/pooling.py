@@ -58,9 +58,24 @@ def pooled(probabilities: Iterable[float], between: int) -> float:
 
     between: how many pairs of photos there are between the groups, compared or not.
     """
+    given = list(probabilities)
+    return looked_among(strength(given), max(between, len(given)))
+
+
+def strength(probabilities: Iterable[float]) -> float:
+    """What the compared pairs of two groups say together, in log-odds, before it counts among how many it was found."""
     ordered = sorted((log_odds(p) for p in probabilities), reverse=True)
-    others = PART * sum(value - STRANGERS for value in ordered[1:])
-    return from_log_odds(ordered[0] + min(BONUS, others) - math.log(max(between, len(ordered))))
+    return ordered[0] + min(BONUS, PART * sum(value - STRANGERS for value in ordered[1:]))
+
+
+def looked_among(found: float, number: int) -> float:
+    """The probability of log-odds that were the best of so many pairs."""
+    return from_log_odds(found - math.log(number))
+
+
+def bounded(value: float) -> float:
+    """Log-odds within the bounds of :func:`log_odds`."""
+    return _MOST if value > _MOST else -_MOST if value < -_MOST else value
 
 
 def agreement(left_a: float, left_b: float) -> float:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from .graph import DisjointSets
@@ -48,15 +48,35 @@ class Weights:
     def __init__(self) -> None:
         self._bins: dict[int, list[int]] = {}
 
-    def add(self, probability: float, pairs: int, times: int = 1) -> None:
-        """Count a question; with times = −1, one that was counted with the same numbers is gone."""
-        held = self._bins.setdefault(round(log_odds(probability) / _BIN), [0, 0])
+    def add(self, log_odds: float, pairs: int, times: int = 1) -> None:
+        """Count a question by its bounded log-odds; with times = −1, one that was counted with the same is gone."""
+        held = self._bins.setdefault(round(log_odds / _BIN), [0, 0])
         held[0] += times * pairs
         held[1] += times * pairs * pairs
 
     def rows(self) -> Iterator[tuple[float, int, int]]:
-        """(log-odds, sum of pairs, sum of squared pairs) of each bin."""
-        return ((place * _BIN, pairs, squares) for place, (pairs, squares) in self._bins.items() if pairs)
+        """(log-odds, sum of pairs, sum of squared pairs) of each bin, in the order of log-odds."""
+        return ((place * _BIN, pairs, squares) for place, (pairs, squares) in sorted(self._bins.items()) if pairs)
+
+
+class Answers:
+    """What `correction` learns from, summed up by log-odds: how often what was shown as so probable was a match."""
+
+    def __init__(self, answers: Iterable[tuple[float, bool]] = ()) -> None:
+        self._bins: Counter[tuple[int, bool]] = Counter()
+        for probability, matched in answers:
+            self.add(probability, matched)
+
+    def __len__(self) -> int:
+        return self._bins.total()
+
+    def add(self, probability: float, matched: bool, times: int = 1) -> None:
+        """Count an answer; with times = −1, one that was counted with the same values is taken back."""
+        self._bins[round(log_odds(probability) / _BIN), matched] += times
+
+    def rows(self) -> list[tuple[float, bool, int]]:
+        """(log-odds, whether it was a match, number) of each bin, in the order of log-odds."""
+        return [(place * _BIN, matched, number) for (place, matched), number in sorted(self._bins.items()) if number]
 
 
 @dataclass(frozen=True)
@@ -86,15 +106,14 @@ class Completeness:
         return not self.early and self.questions == 0
 
 
-def correction(answers: Sequence[tuple[float, bool]]) -> Correction:
+def correction(answers: Sequence[tuple[float, bool]] | Answers) -> Correction:
     """Fit by penalised maximum likelihood (Platt 1999, with a prior on the identity). answers: (shown, was a match)."""
-    binned: Counter[tuple[int, bool]] = Counter((round(log_odds(p) / _BIN), matched) for p, matched in answers)
+    binned = (answers if isinstance(answers, Answers) else Answers(answers)).rows()
     shift, slope = 0.0, 1.0
     for _ in range(30):
         g0, g1 = _PRIOR_PRECISION[0] * shift, _PRIOR_PRECISION[1] * (slope - 1.0)
         h00, h01, h11 = _PRIOR_PRECISION[0], 0.0, _PRIOR_PRECISION[1]
-        for (place, matched), number in binned.items():
-            x = place * _BIN
+        for x, matched, number in binned:
             p = from_log_odds(shift + slope * x)
             error, weight = number * (p - matched), number * p * (1.0 - p)
             g0, g1 = g0 + error, g1 + error * x
@@ -108,17 +127,16 @@ def correction(answers: Sequence[tuple[float, bool]]) -> Correction:
     return Correction(shift, slope, (h11 / determinant, -h01 / determinant, h00 / determinant))
 
 
-def beyond_depth(found: Iterable[tuple[int, int, int]], depth: int, most: int) -> tuple[float, float]:
+def beyond_depth(joined: Sequence[int], depth: int, most: int) -> tuple[float, float]:
     """Expected missing pairs that no stored candidate connects, and the variance of that.
 
-    found: (a, b, depth at which the pair stands in the better of its two lists, from 1) of stored pairs inside groups.
-    depth: how long the lists are; most: how long they could be. Counts the pairs of photos that candidates up to a
-    quarter, half and the whole of the depth would have joined. What each further doubling finds is taken to shrink as
-    it did before (a geometric series, up to all that could be listed).
+    joined: how many pairs of photos candidates up to a quarter, half and the whole of the depth would have joined
+    (:func:`joined_by_depth`, summed over the groups). depth: how long the lists are; most: how long they could be.
+    What each further doubling finds is taken to shrink as it did before (a geometric series, up to all that could be
+    listed).
     """
     if depth >= most or depth < 4:
         return 0.0, 0.0
-    joined = _joined_by_depth(found, (depth // 4, depth // 2, depth))
     before, last = joined[1] - joined[0], joined[2] - joined[1]
     ratio = min(1.0, (last + 0.5) / (before + 0.5)) if last else 0.0
     doublings = math.log2(most / depth)
@@ -129,13 +147,17 @@ def beyond_depth(found: Iterable[tuple[int, int, int]], depth: int, most: int) -
     return expected, (last + 1.0) * series**2 + 0.25 * doublings
 
 
-def _joined_by_depth(found: Iterable[tuple[int, int, int]], depths: Sequence[int]) -> list[int]:
+def joined_by_depth(found: Iterable[tuple[int, int, int]], depth: int) -> tuple[int, int, int]:
+    """Pairs of photos of a group that its stored pairs up to a quarter, half and the whole of the depth would join.
+
+    found: (a, b, depth at which the pair stands in the better of its two lists, from 1) of pairs inside the group.
+    """
     sets, size, pairs = DisjointSets(), Counter[int](), 0
     joined = []
     links = sorted(found, key=lambda item: item[2])
     at = 0
-    for depth in depths:
-        while at < len(links) and links[at][2] <= depth:
+    for limit in (depth // 4, depth // 2, depth):
+        while at < len(links) and links[at][2] <= limit:
             a, b = sets.find(links[at][0]), sets.find(links[at][1])
             if a != b:
                 left, right = size[a] or 1, size[b] or 1
@@ -144,7 +166,7 @@ def _joined_by_depth(found: Iterable[tuple[int, int, int]], depths: Sequence[int
                 size[sets.find(a)] = left + right
             at += 1
         joined.append(pairs)
-    return joined
+    return joined[0], joined[1], joined[2]
 
 
 def completeness(
@@ -152,7 +174,7 @@ def completeness(
     found: int,
     weights: Weights,
     questions: Iterable[tuple[float, int]],
-    answers: Sequence[tuple[float, bool]],
+    answers: Sequence[tuple[float, bool]] | Answers,
     beyond: tuple[float, float] = (0.0, 0.0),
     goal: float,
     certain: bool = False,
@@ -216,8 +238,3 @@ def _left(
 def matched_pairs(sizes: Iterable[int]) -> int:
     """Pairs of photos inside groups of these sizes."""
     return sum(size * (size - 1) // 2 for size in sizes)
-
-
-def answers_of(shown: Mapping[tuple[int, int], tuple[float, str]]) -> list[tuple[float, bool]]:
-    """What `correction` learns from: pairs of which a probability was shown and somebody was sure."""
-    return [(p, verdict == "match") for p, verdict in shown.values() if verdict in ("match", "no_match")]

@@ -54,6 +54,16 @@ def species_named(said: str, wanted: str) -> Named:
     return Named.SAME if len(one) == 2 or len(other) == 2 else Named.UNKNOWN
 
 
+def species_shown(said: str) -> str:
+    """A species name as people read it, "" where it says nothing; of a taxonomy's string the common name."""
+    words = _words(said)
+    if not words:
+        return ""
+    parts = [part.strip() for part in said.replace("_", " ").split(";")]
+    name = (parts[-1] or " ".join(words)) if len(parts) >= 7 else " ".join(parts[0].split())
+    return name[:1].upper() + name[1:]
+
+
 # English nouns that end like Latin epithets.
 _ENGLISH = {
     "agouti",

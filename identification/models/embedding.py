@@ -3,6 +3,7 @@
 from django.db import models
 from django.db.models import Q
 from django.db.models.functions import Now
+from django.utils.translation import gettext_lazy as _
 from pgvector.django import VectorField
 
 from .access import User
@@ -16,28 +17,37 @@ class EmbeddingModel(models.Model):
     """One set of weights with everything that gives its vectors meaning."""
 
     class State(models.TextChoices):
-        CANDIDATE = "candidate", "Candidate"
-        ACTIVE = "active", "Active"
-        RETIRED = "retired", "Retired"
+        CANDIDATE = "candidate", _("Candidate")
+        ACTIVE = "active", _("Active")
+        RETIRED = "retired", _("Retired")
 
     name = models.CharField(max_length=120, unique=True)
     architecture = models.CharField(max_length=120)
-    config = models.JSONField(default=dict, help_text="Backbone, input size, channels, mean and standard deviation.")
+    config = models.JSONField(default=dict, help_text=_("Backbone, input size, channels, mean and standard deviation."))
     dimension = models.PositiveIntegerField()
-    weights_file = models.CharField(max_length=255, help_text="Below the weights folder.")
-    checksum = models.CharField(max_length=64, help_text="SHA-256 of the weights file.")
+    weights_file = models.CharField(max_length=255, help_text=_("Below the weights folder."))
+    checksum = models.CharField(max_length=64, help_text=_("SHA-256 of the weights file."))
     licence = models.CharField(max_length=120, blank=True)
     trained = models.BooleanField(
         default=False,
-        help_text="Untrained weights make vectors that say nothing; identification then leans on local features.",
+        help_text=_("Untrained weights make vectors that say nothing; identification then leans on local features."),
     )
     evaluation = models.JSONField(default=dict, blank=True)
     card = models.JSONField(
-        default=dict, blank=True, help_text="What travels with the weights: training data, pipeline, licence, source."
+        default=dict,
+        blank=True,
+        help_text=_("What travels with the weights: training data, pipeline, licence, source."),
     )
-    report = models.CharField(max_length=255, blank=True, help_text="Its evaluation as a page, below the home folder.")
+    report = models.CharField(
+        max_length=255, blank=True, help_text=_("Its evaluation as a page, below the home folder.")
+    )
     parent = models.ForeignKey(
-        "self", null=True, blank=True, on_delete=models.SET_NULL, related_name="children", help_text="Trained from it."
+        "self",
+        null=True,
+        blank=True,
+        on_delete=models.SET_NULL,
+        related_name="children",
+        help_text=_("Trained from it."),
     )
     state = models.CharField(max_length=10, choices=State, default=State.CANDIDATE)
     created_at = models.DateTimeField(db_default=Now(), editable=False)
@@ -67,27 +77,32 @@ class ModelActivation(models.Model):
     """
 
     class State(models.TextChoices):
-        PENDING = "pending", "Waiting"
-        RUNNING = "running", "Encoding"
-        DONE = "done", "Active"
-        FAILED = "failed", "Failed"
-        CANCELLED = "cancelled", "Cancelled"
+        PENDING = "pending", _("Waiting")
+        RUNNING = "running", _("Encoding")
+        DONE = "done", _("Active")
+        FAILED = "failed", _("Failed")
+        CANCELLED = "cancelled", _("Cancelled")
 
     OPEN = (State.PENDING, State.RUNNING)
 
     model = models.ForeignKey(EmbeddingModel, on_delete=models.CASCADE, related_name="activations")
     previous = models.ForeignKey(
-        EmbeddingModel, null=True, blank=True, on_delete=models.SET_NULL, related_name="+", help_text="Served before."
+        EmbeddingModel,
+        null=True,
+        blank=True,
+        on_delete=models.SET_NULL,
+        related_name="+",
+        help_text=_("Served before."),
     )
     filling = models.BooleanField(
-        default=False, help_text="The model serves already (gone back to); coats without a vector are filled in."
+        default=False, help_text=_("The model serves already (gone back to); coats without a vector are filled in.")
     )
     state = models.CharField(max_length=10, choices=State, default=State.PENDING)
     total = models.PositiveIntegerField(default=0)
     done = models.PositiveIntegerField(default=0)
     attempts = models.PositiveSmallIntegerField(default=0)
-    token = models.BigIntegerField(default=0, help_text="Fencing token: a late write with an older one is refused.")
-    lease_until = models.DateTimeField(null=True, blank=True, help_text="By the database's clock.")
+    token = models.BigIntegerField(default=0, help_text=_("Fencing token: a late write with an older one is refused."))
+    lease_until = models.DateTimeField(null=True, blank=True, help_text=_("By the database's clock."))
     worker = models.CharField(max_length=120, blank=True)
     error = models.TextField(blank=True)
     requested_by = models.ForeignKey(User, null=True, blank=True, on_delete=models.PROTECT, related_name="+")

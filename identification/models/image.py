@@ -5,14 +5,17 @@ from __future__ import annotations
 from django.db import models
 from django.db.models import F, Q
 from django.db.models.functions import Now
+from django.utils.translation import gettext_lazy as _
 
+from ..naming import names_hidden
 from .survey import EncounterEvent, Station, Survey
 
 
 class CaptureTimeSource(models.TextChoices):
-    EXIF = "exif", "EXIF"
-    NAME = "name", "File name"
-    UNKNOWN = "unknown", "Unknown"
+    EXIF = "exif", _("EXIF")
+    NAME = "name", _("File name")
+    IMPORTED = "imported", _("Imported data")
+    UNKNOWN = "unknown", _("Unknown")
 
 
 class Image(models.Model):
@@ -21,34 +24,39 @@ class Image(models.Model):
     survey = models.ForeignKey(Survey, on_delete=models.CASCADE, related_name="images")
     sha256 = models.CharField(max_length=64)
     relative_path = models.TextField(
-        help_text="Below the ingested root, as found; names that are not UTF-8 are escaped."
+        help_text=_("Below the ingested root, as found; names that are not UTF-8 are escaped.")
     )
-    source_path = models.TextField(help_text="Where the file was read. A place: kept from most people.")
+    source_path = models.TextField(help_text=_("Where the file was read. A place: kept from most people."))
     size_bytes = models.BigIntegerField()
     mtime_ns = models.BigIntegerField()
-    width = models.PositiveIntegerField(help_text="Pixels, upright.")
+    width = models.PositiveIntegerField(help_text=_("Pixels, upright."))
     height = models.PositiveIntegerField()
     format = models.CharField(max_length=16, blank=True)
     station = models.ForeignKey(Station, null=True, blank=True, on_delete=models.SET_NULL, related_name="images")
     camera = models.CharField(max_length=64, blank=True)
     event = models.ForeignKey(EncounterEvent, null=True, blank=True, on_delete=models.SET_NULL, related_name="images")
     captured_at = models.DateTimeField(null=True, blank=True)
-    captured_raw = models.CharField(max_length=64, blank=True, help_text="As the camera wrote it.")
+    captured_raw = models.CharField(max_length=64, blank=True, help_text=_("As the camera wrote it."))
     clock_offset_seconds = models.IntegerField(
-        default=0, help_text="Added to what the camera's clock said; `captured_at` holds the sum."
+        default=0, help_text=_("Added to what the camera's clock said; `captured_at` holds the sum.")
     )
     captured_source = models.CharField(max_length=8, choices=CaptureTimeSource, default=CaptureTimeSource.UNKNOWN)
     infrared = models.BooleanField(null=True, blank=True)
     flags = models.JSONField(default=list, blank=True)
-    exif = models.JSONField(default=dict, blank=True, help_text="Without GPS.")
+    exif = models.JSONField(default=dict, blank=True, help_text=_("Without GPS."))
     gps_latitude = models.FloatField(null=True, blank=True)
     gps_longitude = models.FloatField(null=True, blank=True)
-    edges_path = models.TextField(blank=True, help_text="An edge map that was given beside a finished crop.")
-    preview = models.CharField(max_length=255, blank=True, help_text="Below the media folder, without metadata.")
+    edges_path = models.TextField(blank=True, help_text=_("An edge map that was given beside a finished crop."))
+    preview = models.CharField(max_length=255, blank=True, help_text=_("Below the media folder, without metadata."))
     thumbnail = models.CharField(max_length=255, blank=True)
     has_person = models.BooleanField(default=False)
-    detector = models.CharField(max_length=120, blank=True, help_text="Name and version of the detector that looked.")
+    detector = models.CharField(
+        max_length=120, blank=True, help_text=_("Name and version of the detector that looked.")
+    )
     detector_note = models.TextField(blank=True)
+    imported = models.JSONField(
+        default=dict, blank=True, help_text=_("What an import says of the photo; see identification.services.imported.")
+    )
     created_at = models.DateTimeField(db_default=Now(), editable=False)
 
     class Meta:
@@ -64,40 +72,84 @@ class Image(models.Model):
         ]
 
     def __str__(self) -> str:
-        return self.relative_path
+        return self.shown_path
+
+    @property
+    def nameless(self) -> bool:
+        """Whether names tell places here and whoever reads may not see them. No query where the survey hides none."""
+        survey = self._state.fields_cache.get("survey")
+        return (survey is None or survey.hide_stations) and names_hidden(self.survey_id)
+
+    @property
+    def station_label(self) -> str:
+        """What the station is called for whoever reads; "" without one."""
+        if self.station is None:
+            return ""
+        return self.station.neutral if self.nameless else self.station.code
 
     @property
     def name(self) -> str:
+        """The file's name, or a neutral one where that tells the place and whoever reads may not see it."""
+        return self.neutral if self.nameless else self.file_name
+
+    @property
+    def file_name(self) -> str:
         return self.relative_path.rsplit("/", 1)[-1]
+
+    @property
+    def neutral(self) -> str:
+        return f"photo-{self.pk}.{self.format.lower() or 'jpg'}".replace(".jpeg", ".jpg")
+
+    @property
+    def shown_path(self) -> str:
+        """`relative_path` as it may be shown: folders are called like stations."""
+        return self.neutral if self.nameless else self.relative_path
 
 
 class Category(models.TextChoices):
-    ANIMAL = "animal", "Animal"
-    PERSON = "person", "Person"
-    VEHICLE = "vehicle", "Vehicle"
+    ANIMAL = "animal", _("Animal")
+    PERSON = "person", _("Person")
+    VEHICLE = "vehicle", _("Vehicle")
 
 
 class DetectionSource(models.TextChoices):
-    DETECTOR = "detector", "Detector"
-    BACKGROUND = "background", "Station background"
-    WHOLE_FRAME = "whole_frame", "Whole frame"
-    CROP = "crop", "Finished crop"
-    IMPORTED = "imported", "Imported"
-    DRAWN = "drawn", "Drawn by hand"
+    DETECTOR = "detector", _("Detector")
+    BACKGROUND = "background", _("Station background")
+    WHOLE_FRAME = "whole_frame", _("Whole frame")
+    CROP = "crop", _("Finished crop")
+    IMPORTED = "imported", _("Imported")
+    DRAWN = "drawn", _("Drawn by hand")
 
 
 class Flank(models.TextChoices):
-    LEFT = "left", "Left"
-    RIGHT = "right", "Right"
-    UNKNOWN = "unknown", "Unknown"
+    LEFT = "left", _("Left")
+    RIGHT = "right", _("Right")
+    UNKNOWN = "unknown", _("Unknown")
 
 
 class Triage(models.TextChoices):
     """Whether a detection shows the population's species. Undecided ones take part in matching."""
 
-    UNDECIDED = "", "Undecided"
-    WANTED = "wanted", "The population's species"
-    OTHER = "other", "Another species"
+    UNDECIDED = "", _("Undecided")
+    WANTED = "wanted", _("The population's species")
+    OTHER = "other", _("Another species")
+
+
+class Unusable(models.TextChoices):
+    """Why a picture is of no use for comparing coats. Stored as it reads; other words can be said, too."""
+
+    BLURRED = "blurred", _("Blurred")
+    DARK = "too dark", _("Too dark")
+    PART = "part of the animal", _("Part of the animal")
+    COVERED = "covered", _("Covered")
+    CROP = "wrong crop", _("Wrong crop")
+    NOTHING = "no animal", _("No animal")
+    OTHER = "other", _("Other")
+
+    @classmethod
+    def words(cls, reason: str) -> str:
+        """A stored reason for reading: one of these in the reader's language, others as they were said."""
+        return str(cls(reason).label).lower() if reason in cls.values else reason
 
 
 class DetectionQuerySet(models.QuerySet["Detection"]):
@@ -113,7 +165,7 @@ class Detection(models.Model):
     category = models.CharField(max_length=8, choices=Category, default=Category.ANIMAL)
     confidence = models.FloatField(default=0)
     source = models.CharField(max_length=12, choices=DetectionSource, default=DetectionSource.DETECTOR)
-    engine = models.CharField(max_length=120, help_text="Name and version of what made the box.")
+    engine = models.CharField(max_length=120, help_text=_("Name and version of what made the box."))
     x1 = models.FloatField()
     y1 = models.FloatField()
     x2 = models.FloatField()
@@ -122,22 +174,24 @@ class Detection(models.Model):
     triage = models.CharField(max_length=8, choices=Triage, default=Triage.UNDECIDED, blank=True)
     triage_by_person = models.BooleanField(default=False)
     triage_score = models.FloatField(
-        null=True, blank=True, help_text="Estimated probability that it is the population's species."
+        null=True, blank=True, help_text=_("Estimated probability that it is the population's species.")
     )
     triage_order = models.FloatField(
-        null=True, blank=True, help_text="An order to look at boxes in where nothing was learned yet. No probability."
+        null=True,
+        blank=True,
+        help_text=_("An order to look at boxes in where nothing was learned yet. No probability."),
     )
     flank = models.CharField(max_length=8, choices=Flank, default=Flank.UNKNOWN)
     flank_by_person = models.BooleanField(default=False)
     left_probability = models.FloatField(
-        null=True, blank=True, help_text="Estimated probability that this is the left flank."
+        null=True, blank=True, help_text=_("Estimated probability that this is the left flank.")
     )
-    flank_evidence = models.CharField(max_length=40, blank=True, help_text="What the estimate rests on.")
+    flank_evidence = models.CharField(max_length=40, blank=True, help_text=_("What the estimate rests on."))
     usable = models.BooleanField(default=True)
     unusable_reason = models.CharField(max_length=200, blank=True)
     crop = models.CharField(max_length=255, blank=True)
     mask = models.CharField(max_length=255, blank=True)
-    cutout = models.CharField(max_length=255, blank=True, help_text="The crop with its background removed.")
+    cutout = models.CharField(max_length=255, blank=True, help_text=_("The crop with its background removed."))
     edges = models.CharField(max_length=255, blank=True)
     segmenter = models.CharField(max_length=120, blank=True)
     quality = models.JSONField(default=dict, blank=True)

@@ -3,16 +3,20 @@
 from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
 from django.db.models.functions import Lower, Now
+from django.utils.translation import gettext
+from django.utils.translation import gettext_lazy as _
+
+from ..naming import names_hidden
 
 
 class Population(models.Model):
     """The catalogue within which identities are unique: a species in a landscape."""
 
     name = models.CharField(max_length=200)
-    species = models.CharField(max_length=200, blank=True, help_text="Scientific name, e.g. Panthera pardus.")
-    code_prefix = models.CharField(max_length=12, default="L", help_text="Individual codes look like L-0001.")
+    species = models.CharField(max_length=200, blank=True, help_text=_("Scientific name, e.g. Panthera pardus."))
+    code_prefix = models.CharField(max_length=12, default="L", help_text=_("Individual codes look like L-0001."))
     last_number = models.PositiveIntegerField(
-        default=0, editable=False, help_text="Of individual codes; never goes back."
+        default=0, editable=False, help_text=_("Of individual codes; never goes back.")
     )
     created_at = models.DateTimeField(db_default=Now(), editable=False)
 
@@ -28,24 +32,53 @@ class Survey(models.Model):
     """One sampling season of a population."""
 
     class Matching(models.TextChoices):
-        STALE = "stale", "Waiting for photos"
-        RUNNING = "running", "Matching"
-        DONE = "done", "Matched"
-        FAILED = "failed", "Failed"
+        STALE = "stale", _("Waiting for photos")
+        RUNNING = "running", _("Matching")
+        DONE = "done", _("Matched")
+        FAILED = "failed", _("Failed")
 
     population = models.ForeignKey(Population, on_delete=models.PROTECT, related_name="surveys")
     name = models.CharField(max_length=200)
-    time_zone = models.CharField(max_length=64, default="UTC", help_text="Of the camera clocks, e.g. Asia/Kolkata.")
+    time_zone = models.CharField(max_length=64, default="UTC", help_text=_("Of the camera clocks, e.g. Asia/Kolkata."))
     source_root = models.TextField(
-        blank=True, help_text="The folder that was ingested last. A place: kept from most people."
+        blank=True, help_text=_("The folder that was ingested last. A place: kept from most people.")
     )
     station_pattern = models.TextField(blank=True)
-    crops_only = models.BooleanField(default=False, help_text="The files are finished crops: no detector runs.")
+    crops_only = models.BooleanField(default=False, help_text=_("The files are finished crops: no detector runs."))
     independence_minutes = models.PositiveIntegerField(default=30)
     completeness_goal = models.FloatField(
         default=0.99,
         validators=[MinValueValidator(0.5), MaxValueValidator(1)],
-        help_text="Share of the true matches to be found before the review counts as finished.",
+        help_text=_("Share of the true matches to be found before the review counts as finished."),
+    )
+    second_review_share = models.FloatField(
+        default=0,
+        validators=[MinValueValidator(0), MaxValueValidator(1)],
+        help_text=_("Share of the decided pairs that a second reviewer judges blindly."),
+    )
+    known_pairs_share = models.FloatField(
+        default=0,
+        validators=[MinValueValidator(0), MaxValueValidator(0.5)],
+        help_text=_("Share of a reviewer's questions whose answer is known, asked to measure the reviewer."),
+    )
+    place_grid = models.FloatField(
+        default=0.1,
+        validators=[MinValueValidator(0.01), MaxValueValidator(5)],
+        help_text=_("Width in degrees of the cells that are shown instead of places to those who may not see them."),
+    )
+    hide_stations = models.BooleanField(
+        default=False,
+        help_text=_("The names of stations and files tell the place: only who may see places sees them."),
+    )
+    print_top = models.FloatField(
+        default=0,
+        validators=[MinValueValidator(0), MaxValueValidator(0.3)],
+        help_text=_("Share of a photo’s height at its top on which the camera prints what may tell the place."),
+    )
+    print_bottom = models.FloatField(
+        default=0,
+        validators=[MinValueValidator(0), MaxValueValidator(0.3)],
+        help_text=_("The same at its bottom."),
     )
     created_at = models.DateTimeField(db_default=Now(), editable=False)
 
@@ -69,6 +102,15 @@ class Survey(models.Model):
             models.CheckConstraint(
                 condition=models.Q(completeness_goal__range=(0.5, 1)), name="survey_completeness_goal_is_share"
             ),
+            models.CheckConstraint(
+                condition=models.Q(second_review_share__range=(0, 1), known_pairs_share__range=(0, 0.5)),
+                name="survey_checks_are_shares",
+            ),
+            models.CheckConstraint(condition=models.Q(place_grid__range=(0.01, 5)), name="survey_grid_hides"),
+            models.CheckConstraint(
+                condition=models.Q(print_top__range=(0, 0.3), print_bottom__range=(0, 0.3)),
+                name="survey_print_is_a_strip",
+            ),
         ]
 
     def __str__(self) -> str:
@@ -76,12 +118,18 @@ class Survey(models.Model):
 
 
 class Station(models.Model):
-    """A camera location in a survey. Coordinates are secrets: shown through `permissions` only."""
+    """A camera location in a survey. Coordinates are secrets: shown through `permissions` only.
+
+    The code may be one, too (`Survey.hide_stations`): pages show `label`.
+    """
 
     survey = models.ForeignKey(Survey, on_delete=models.CASCADE, related_name="stations")
     code = models.CharField(max_length=200)
     latitude = models.FloatField(null=True, blank=True, validators=[MinValueValidator(-90), MaxValueValidator(90)])
     longitude = models.FloatField(null=True, blank=True, validators=[MinValueValidator(-180), MaxValueValidator(180)])
+    number = models.PositiveIntegerField(
+        null=True, editable=False, help_text=_("Instead of the code where that is hidden; the database draws it.")
+    )
 
     class Meta:
         ordering = ["survey", "code"]
@@ -95,7 +143,21 @@ class Station(models.Model):
         ]
 
     def __str__(self) -> str:
-        return self.code
+        return self.label
+
+    @property
+    def label(self) -> str:
+        """The code, or a neutral name where whoever reads may not see places. No query where the survey hides none."""
+        survey = self._state.fields_cache.get("survey")
+        hidden = (survey is None or survey.hide_stations) and names_hidden(self.survey_id)
+        return self.neutral if hidden else self.code
+
+    @property
+    def neutral(self) -> str:
+        """A name that tells no place, and stays: numbers are drawn, so that their order is not that of the codes."""
+        if self.number is None:
+            self.refresh_from_db(fields=["number"])
+        return gettext("Station %(number)02d") % {"number": self.number or 0}
 
 
 class CameraClock(models.Model):

@@ -3,6 +3,7 @@
 from django.db import models
 from django.db.models import Q
 from django.db.models.functions import Now
+from django.utils.translation import gettext_lazy as _
 
 from .access import User
 from .embedding import EmbeddingModel
@@ -16,37 +17,42 @@ class TrainingRun(models.Model):
     """
 
     class State(models.TextChoices):
-        PENDING = "pending", "Waiting"
-        RUNNING = "running", "Training"
-        DONE = "done", "Done"
-        FAILED = "failed", "Failed"
-        CANCELLED = "cancelled", "Cancelled"
+        PENDING = "pending", _("Waiting")
+        RUNNING = "running", _("Training")
+        DONE = "done", _("Done")
+        FAILED = "failed", _("Failed")
+        CANCELLED = "cancelled", _("Cancelled")
 
     OPEN = (State.PENDING, State.RUNNING)
 
     population = models.ForeignKey(Population, on_delete=models.CASCADE, related_name="training_runs")
     start_model = models.ForeignKey(
-        EmbeddingModel, null=True, blank=True, on_delete=models.SET_NULL, related_name="+", help_text="Begins from it."
+        EmbeddingModel,
+        null=True,
+        blank=True,
+        on_delete=models.SET_NULL,
+        related_name="+",
+        help_text=_("Begins from it."),
     )
     candidate = models.ForeignKey(
         EmbeddingModel, null=True, blank=True, on_delete=models.SET_NULL, related_name="training_runs"
     )
-    config = models.JSONField(default=dict, help_text="Every parameter of the training, as in train.toml.")
+    config = models.JSONField(default=dict, help_text=_("Every parameter of the training, as in train.toml."))
     state = models.CharField(max_length=10, choices=State, default=State.PENDING)
     cancel_requested = models.BooleanField(default=False)
-    stage = models.CharField(max_length=64, blank=True, help_text="What it is at, for people.")
+    stage = models.CharField(max_length=64, blank=True, help_text=_("What it is at, for people."))
     epoch = models.PositiveIntegerField(default=0)
     epochs = models.PositiveIntegerField(default=0)
-    progress = models.FloatField(default=0, help_text="0 to 1")
-    history = models.JSONField(default=list, blank=True, help_text="One entry per epoch: loss, DTkAP, seconds.")
+    progress = models.FloatField(default=0, help_text=_("0 to 1"))
+    history = models.JSONField(default=list, blank=True, help_text=_("One entry per epoch: loss, DTkAP, seconds."))
     warnings = models.JSONField(default=list, blank=True)
     outcome = models.JSONField(
-        default=dict, blank=True, help_text="Old and new model on the same held-out individuals."
+        default=dict, blank=True, help_text=_("Old and new model on the same held-out individuals.")
     )
-    folder = models.CharField(max_length=255, blank=True, help_text="Checkpoint and logs, below the home folder.")
+    folder = models.CharField(max_length=255, blank=True, help_text=_("Checkpoint and logs, below the home folder."))
     attempts = models.PositiveSmallIntegerField(default=0)
-    token = models.BigIntegerField(default=0, help_text="Fencing token: a late write with an older one is refused.")
-    lease_until = models.DateTimeField(null=True, blank=True, help_text="By the database's clock.")
+    token = models.BigIntegerField(default=0, help_text=_("Fencing token: a late write with an older one is refused."))
+    lease_until = models.DateTimeField(null=True, blank=True, help_text=_("By the database's clock."))
     worker = models.CharField(max_length=120, blank=True)
     error = models.TextField(blank=True)
     requested_by = models.ForeignKey(User, null=True, blank=True, on_delete=models.PROTECT, related_name="+")

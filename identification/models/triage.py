@@ -2,6 +2,7 @@
 
 from django.db import models
 from django.db.models import F, Q
+from django.utils.translation import gettext_lazy as _
 
 from .survey import Survey
 
@@ -17,15 +18,15 @@ class TriageRun(models.Model):
     requested = models.PositiveIntegerField(default=0)
     served = models.PositiveIntegerField(default=0)
     attempts = models.PositiveSmallIntegerField(default=0)
-    lease_until = models.DateTimeField(null=True, blank=True, help_text="By the database's clock.")
+    lease_until = models.DateTimeField(null=True, blank=True, help_text=_("By the database's clock."))
     error = models.TextField(blank=True)
-    version = models.PositiveIntegerField(default=0, help_text="Grows by one whenever scores are stored.")
+    version = models.PositiveIntegerField(default=0, help_text=_("Grows by one whenever scores are stored."))
     learned = models.BooleanField(
-        default=False, help_text="Scores are probabilities learned from marks; else there is only an order."
+        default=False, help_text=_("Scores are probabilities learned from marks; else there is only an order.")
     )
-    wanted = models.PositiveIntegerField(default=0, help_text="Boxes known to show the population's species.")
-    other = models.PositiveIntegerField(default=0, help_text="Boxes known to show another species.")
-    report = models.JSONField(default=dict, blank=True, help_text="How well marks left out were told.")
+    wanted = models.PositiveIntegerField(default=0, help_text=_("Boxes known to show the population's species."))
+    other = models.PositiveIntegerField(default=0, help_text=_("Boxes known to show another species."))
+    report = models.JSONField(default=dict, blank=True, help_text=_("How well marks left out were told."))
     computed_at = models.DateTimeField(null=True, blank=True)
 
     class Meta:

@@ -3,25 +3,27 @@
 from django.db import models
 from django.db.models import Q
 from django.db.models.functions import Now
+from django.utils.translation import gettext_lazy as _
 
+from ..naming import names_hidden
 from .image import Image
 from .survey import Survey
 
 
 class ProcessingStage(models.TextChoices):
-    DECODE = "decode", "Reading"
-    DETECT = "detect", "Finding animals"
-    ISOLATE = "isolate", "Isolating the coat"
-    EMBED = "embed", "Encoding"
-    FEATURES = "features", "Local features"
+    DECODE = "decode", _("Reading")
+    DETECT = "detect", _("Finding animals")
+    ISOLATE = "isolate", _("Isolating the coat")
+    EMBED = "embed", _("Encoding")
+    FEATURES = "features", _("Local features")
 
 
 class ProcessingState(models.TextChoices):
-    PENDING = "pending", "Waiting"
-    RUNNING = "running", "Working"
-    DONE = "done", "Done"
-    FAILED = "failed", "Failed"
-    SET_ASIDE = "set_aside", "Set aside"
+    PENDING = "pending", _("Waiting")
+    RUNNING = "running", _("Working")
+    DONE = "done", _("Done")
+    FAILED = "failed", _("Failed")
+    SET_ASIDE = "set_aside", _("Set aside")
 
 
 class Work(models.Model):
@@ -31,9 +33,9 @@ class Work(models.Model):
     state = models.CharField(max_length=10, choices=ProcessingState, default=ProcessingState.PENDING)
     stage = models.CharField(max_length=10, choices=ProcessingStage, default=ProcessingStage.DECODE)
     attempts = models.PositiveSmallIntegerField(default=0)
-    token = models.BigIntegerField(default=0, help_text="Fencing token: a late write with an older one is refused.")
-    lease_until = models.DateTimeField(null=True, blank=True, help_text="By the database's clock.")
-    worker = models.CharField(max_length=120, blank=True, help_text="host:process that holds the lease.")
+    token = models.BigIntegerField(default=0, help_text=_("Fencing token: a late write with an older one is refused."))
+    lease_until = models.DateTimeField(null=True, blank=True, help_text=_("By the database's clock."))
+    worker = models.CharField(max_length=120, blank=True, help_text=_("host:process that holds the lease."))
     queued_at = models.DateTimeField(null=True, blank=True)
     reason_code = models.CharField(max_length=64, blank=True)
     reason = models.TextField(blank=True)
@@ -78,16 +80,23 @@ class SkippedPhoto(models.Model):
     reason = models.TextField()
 
     def __str__(self) -> str:
-        return f"{self.relative_path}: {self.reason}"
+        return f"{self.shown_path}: {self.reason}"
+
+    @property
+    def shown_path(self) -> str:
+        """The path, or its kind alone where names tell places and whoever reads may not see them."""
+        if not names_hidden(self.report.survey_id):
+            return self.relative_path
+        return f"….{self.relative_path.rpartition('.')[2][:5].lower()}"
 
 
 class StationBackgroundRecord(models.Model):
     """The background of one camera by day or in infrared, made of the survey's own frames."""
 
     survey = models.ForeignKey(Survey, on_delete=models.CASCADE, related_name="backgrounds")
-    key = models.CharField(max_length=200, help_text="Station, camera, size and mode.")
+    key = models.CharField(max_length=200, help_text=_("Station, camera, size and mode."))
     frames = models.PositiveIntegerField()
-    available = models.PositiveIntegerField(help_text="Frames of that camera when it was made.")
+    available = models.PositiveIntegerField(help_text=_("Frames of that camera when it was made."))
     file = models.CharField(max_length=255)
     created_at = models.DateTimeField(db_default=Now(), editable=False)
 

@@ -9,18 +9,21 @@ from itertools import combinations
 
 import numpy as np
 from django.db.models import Count, Max, Min, Q
+from django.utils.translation import gettext, pgettext
+from django.utils.translation import gettext_lazy as _
 
 from ..matching.clocks import CameraTimes, ClockEstimate, clock_estimate, likelier_wrong
 from ..models import CameraClock, Image, Station, Survey, User
+from ..naming import by_label
 from ..permissions import images_for
-from ..presenting import span_words
+from ..presenting import decimal, span_words
 from .shots import CLOCK_SUSPECT
 
 _WHY = {
-    "few": "too few visits came past both cameras to tell",
-    "chance": "no difference comes up more often than chance would have it",
-    "margin": "several differences come up about equally often",
-    "two": "two differences come up often: a clock was probably set in between, which one offset cannot mend",
+    "few": _("too few visits came past both cameras to tell"),
+    "chance": _("no difference comes up more often than chance would have it"),
+    "margin": _("several differences come up about equally often"),
+    "two": _("two differences come up often: a clock was probably set in between, which one offset cannot mend"),
 }
 
 
@@ -69,21 +72,34 @@ class Comparison:
         """What was found, with the number of visits that say so."""
         found = self.estimate
         if found is None:
-            return "too few visits to compare the clocks"
+            return gettext("too few visits to compare the clocks")
         if not found.clear:
-            return _WHY[found.reason]
-        many = f"{found.pairs} of {found.visits[0]} and {found.visits[1]} visits say so; chance would give "
-        many += f"{found.by_chance:.1g}, the next best difference {found.next_pairs}"
+            return str(_WHY[found.reason])
+        many = gettext(
+            "%(pairs)s of %(first)s and %(second)s visits say so; chance would give %(chance)s, "
+            "the next best difference %(next)s"
+        ) % {
+            "pairs": found.pairs,
+            "first": found.visits[0],
+            "second": found.visits[1],
+            "chance": decimal(f"{found.by_chance:.1g}"),
+            "next": found.next_pairs,
+        }
         if found.agrees:
-            return f"the clocks agree: {many}"
-        behind = self.second if found.offset_seconds > 0 else self.first
-        text = f"{behind} is {_span(found.offset_seconds)} behind: {many}"
-        if found.drift:
-            text += (
-                f". The clocks drift apart by {abs(found.drift):.1f} s a day; the offset is that of the middle, and at "
-                f"the ends up to {found.left_at_the_ends:.0f} s are left"
-            )
-        return text
+            return gettext("the clocks agree: %(visits)s") % {"visits": many}
+        said = {
+            "camera": self.second if found.offset_seconds > 0 else self.first,
+            "span": _span(found.offset_seconds),
+            "visits": many,
+        }
+        text = gettext("%(camera)s is %(span)s behind: %(visits)s") % said
+        if not found.drift:
+            return text
+        drift = gettext(
+            "The clocks drift apart by %(drift)s s a day; the offset is that of the middle, and at the ends up to "
+            "%(rest)s s are left"
+        ) % {"drift": decimal(f"{abs(found.drift):.1f}"), "rest": f"{found.left_at_the_ends:.0f}"}
+        return f"{text}. {drift}"
 
 
 @dataclass
@@ -98,7 +114,7 @@ class StationClocks:
 def offset_words(seconds: int) -> str:
     """An offset with its sign, in its largest units."""
     if not seconds:
-        return "none"
+        return pgettext("offset", "none")
     return f"{'+' if seconds > 0 else '−'}{_span(seconds)}"
 
 
@@ -115,7 +131,7 @@ def station_clocks(survey: Survey, *, user: User, compare: bool = False) -> list
 
     compare: also compare the clocks of each two cameras of one station, by all photos: for curators.
     """
-    stations = {station.pk: StationClocks(station) for station in survey.stations.order_by("code")}
+    stations = {station.pk: StationClocks(station) for station in by_label(survey.stations.all())}
     clocks = {(c.station_id, c.camera): c for c in CameraClock.objects.filter(station__survey=survey)}
     photos = images_for(user).filter(survey=survey, station__isnull=False)
     rows = (

@@ -6,10 +6,15 @@ from collections import deque
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
+from django.utils.translation import gettext
+
 from ..matching.graph import LoggedDecision, SignedGraph, fold, weakest_links
 from ..models import Decision, Detection, MatchEdge, User, Verdict
 from ..permissions import Action, detections_for, surveys_for
 from .graph import component_of, edges_among, match_doubts
+
+# Of one group.
+PHOTOS_SHOWN = 16
 
 
 @dataclass(frozen=True)
@@ -25,8 +30,8 @@ class PairShown:
     @property
     def words(self) -> str:
         if self.edge is None or not self.edge.verdict:
-            return "Two animals on one photo"
-        return Verdict(self.edge.verdict).label
+            return gettext("Two animals on one photo")
+        return str(Verdict(self.edge.verdict).label)
 
 
 @dataclass(frozen=True)
@@ -46,6 +51,14 @@ class Clash:
 
 
 @dataclass(frozen=True)
+class GroupLeft:
+    """A group that is left: the ids of its boxes, and the first PHOTOS_SHOWN of them as rows."""
+
+    boxes: list[int]
+    photos: list[Detection]
+
+
+@dataclass(frozen=True)
 class UndoPreview:
     """What taking a decision back would leave.
 
@@ -56,7 +69,7 @@ class UndoPreview:
     verdict: str
     joined: bool
     before: int
-    groups: list[list[Detection]]
+    groups: list[GroupLeft]
     hidden: int
 
     @property
@@ -64,18 +77,24 @@ class UndoPreview:
         return self.joined and len(self.groups) > 1
 
     @property
+    def joins(self) -> bool:
+        """Whether an earlier match stands again and joins what is apart now."""
+        return self.verdict == Verdict.MATCH and not self.joined
+
+    @property
     def verdict_words(self) -> str:
-        return Verdict(self.verdict).label if self.verdict else ""
+        return str(Verdict(self.verdict).label) if self.verdict else ""
 
     @property
     def sizes(self) -> str:
-        return " + ".join(str(len(group)) for group in self.groups)
+        return " + ".join(str(len(group.boxes)) for group in self.groups)
 
 
 def standing_decisions(edges: Iterable[MatchEdge]) -> dict[int, Decision]:
     """For each edge id the decision that its verdict comes from."""
     rows = (
         Decision.objects.filter(edge__in=list(edges), undoes__isnull=True, undone_by__isnull=True)
+        .exclude(verdict=Decision.PROPOSED)
         .select_related("acting_user", "anchor__image")
         .order_by("id")
     )
@@ -163,24 +182,29 @@ def undo_preview(*, user: User, decision: Decision) -> UndoPreview:
     if verdict == Verdict.MATCH:
         matches.add((edge.a_id, edge.b_id))
     groups = SignedGraph.of(matches).components(members)
-    rows = detections_for(user).filter(pk__in=members).select_related("image__station", "image__survey")
-    visible = {detection.pk: detection for detection in rows.order_by("image__captured_at", "pk")}
-    shown = [[visible[pk] for pk in visible if pk in group] for group in groups]
+    seen = detections_for(user).filter(pk__in=members).order_by("image__captured_at", "pk")
+    visible = list(seen.values_list("pk", flat=True))
+    boxes = [[pk for pk in visible if pk in group] for group in groups]
+    firsts = {pk for own in boxes for pk in own[:PHOTOS_SHOWN]}
+    photos = seen.filter(pk__in=firsts).select_related("image__station", "image__survey").in_bulk()
+    shown = [GroupLeft(own, [photos[pk] for pk in own[:PHOTOS_SHOWN]]) for own in boxes]
     return UndoPreview(verdict, edge.b_id in left, len(visible), shown, len(members) - len(visible))
 
 
 def undo_outcome(*, user: User, decision: Decision) -> str:
     """What a decision that was just taken back has left behind, in a sentence or two, in photos the account may see."""
     edge = MatchEdge.objects.get(pk=decision.edge_id)
-    what = f"Taken back: {Verdict(decision.verdict).label}."
+    what = gettext("Taken back: %(verdict)s.") % {"verdict": decision.get_verdict_display()}
     if edge.verdict:
-        return f"{what} Another decision on the pair stands: {Verdict(edge.verdict).label}."
+        stands = gettext("Another decision on the pair stands: %(verdict)s.") % {"verdict": Verdict(edge.verdict).label}
+        return f"{what} {stands}"
     if decision.verdict != Verdict.MATCH:
-        return f"{what} The pair is open again."
+        return f"{what} {gettext('The pair is open again.')}"
     left, right = component_of([edge.a_id]), component_of([edge.b_id])
     if edge.b_id in left:
-        return f"{what} Other matches still join the two photos."
+        return f"{what} {gettext('Other matches still join the two photos.')}"
     if len(left) == len(right) == 1:
-        return f"{what} The two photos stand alone again."
+        return f"{what} {gettext('The two photos stand alone again.')}"
     visible = set(detections_for(user).filter(pk__in=left | right).values_list("pk", flat=True))
-    return f"{what} The individual has come apart into {len(left & visible)} + {len(right & visible)} photos."
+    apart = gettext("The individual has come apart into %(one)s + %(other)s photos.")
+    return f"{what} {apart % {'one': len(left & visible), 'other': len(right & visible)}}"

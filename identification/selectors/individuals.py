@@ -1,73 +1,154 @@
-"""Individuals, their photos, and the matches that hold them together."""
+"""The catalogue: standing individuals, narrowed down, each with what its card shows."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Any
 
-from django.db.models import Count, ExpressionWrapper, F, FloatField, Max, Min, Q
+from django.db.models import (
+    Count,
+    Exists,
+    ExpressionWrapper,
+    F,
+    FloatField,
+    IntegerField,
+    Max,
+    Min,
+    OuterRef,
+    Q,
+    QuerySet,
+    Subquery,
+)
+from django.utils.translation import gettext_lazy as _
 
 from ..models import (
+    AgeClass,
     AuditEntry,
-    Decision,
+    Category,
     Detection,
     DetectionSource,
     Flank,
     Individual,
     MatchEdge,
     Population,
+    Sex,
     Survey,
     User,
     Verdict,
 )
 from ..permissions import Action, detections_for, individuals_for, surveys_for
 from ..presenting import day_span
-from .consequences import PairShown, pairs_shown
 
-MATCHES_SHOWN = 200
-HISTORY_SHOWN = 60
+RETIRED_SHOWN = 5
+FLANKS_SEEN = {"both": _("Both flanks"), "left": _("Left only"), "right": _("Right only"), "none": _("No known flank")}
+ORDERS = {"code": _("Code"), "photos": _("Most photos"), "last": _("Seen last"), "first": _("Seen first")}
 
 
 @dataclass
 class IndividualCard:
-    """One animal of the list: how often it was seen, between when, and its best crop (the largest that was cut)."""
+    """One animal of the list: how often it was seen, between when, and the best crop (the largest) of each flank."""
 
     individual: Individual
     photos: int
+    surveys: int
     first: datetime | None
     last: datetime | None
-    best: Detection | None
+    flanks: dict[str, Detection] = field(default_factory=dict)
+
+    @property
+    def best(self) -> Detection | None:
+        """One picture, where there is room for one."""
+        return next((self.flanks[flank] for flank in ("left", "right", "unknown") if flank in self.flanks), None)
 
     @property
     def span(self) -> str:
         return day_span(self.first, self.last, self.best.image.survey.time_zone if self.best else "UTC")
 
+    @property
+    def traits(self) -> str:
+        """Sex and age class, as far as they were said."""
+        said = (Sex(self.individual.sex), AgeClass(self.individual.age_class))
+        return ", ".join(str(trait.label) for trait in said if trait.value).capitalize()
+
 
 def individuals_listed(
-    *, user: User, population: Population | None = None, survey: Survey | None = None, search: str = ""
-):  # type: ignore[no-untyped-def]
-    """Standing individuals with a visible photo, narrowed down, by population and number."""
+    *,
+    user: User,
+    population: Population | None = None,
+    survey: Survey | None = None,
+    search: str = "",
+    sex: str = "",
+    age_class: str = "",
+    flanks: str = "",
+    order: str = "",
+) -> QuerySet[Individual]:
+    """Standing individuals with a visible photo, narrowed down, by population and number or the order asked for.
+
+    sex and age_class: a value, or "unknown" for those of which nothing was said.
+    """
     found = individuals_for(user).filter(retired=False).select_related("population")
     if population is not None:
         found = found.filter(population=population)
     if survey is not None:
         here = detections_for(user).filter(image__survey=survey, individual__isnull=False)
         found = found.filter(pk__in=here.values("individual"))
-    words = search.strip()
-    if words:
-        number = words.rsplit("-", 1)[-1]
-        by_code = Q(number=int(number)) if number.isascii() and number.isdigit() and len(number) < 9 else Q(pk__in=[])
-        found = found.filter(Q(name__icontains=words) | by_code)
-    return found.order_by("population__name", "number")
+    if search.strip():
+        found = found.filter(Q(name__icontains=search.strip()) | _by_code(search))
+    if sex:
+        found = found.filter(sex="" if sex == "unknown" else sex)
+    if age_class:
+        found = found.filter(age_class="" if age_class == "unknown" else age_class)
+    if flanks in FLANKS_SEEN:
+        own = detections_for(user).filter(individual=OuterRef("pk"))
+        left, right = (Exists(own.filter(flank=flank)) for flank in (Flank.LEFT, Flank.RIGHT))
+        found = found.filter(left if flanks in {"both", "left"} else ~left)
+        found = found.filter(right if flanks in {"both", "right"} else ~right)
+    return found.order_by("population__name", "population", *_ordered(user, order), "number")
+
+
+def _by_code(search: str) -> Q:
+    """Of a whole code its number within populations with that prefix, of a bare number the number."""
+    prefix, _, number = search.strip().rpartition("-")
+    if not (number.isascii() and number.isdigit() and len(number) < 9):
+        return Q(pk__in=[])
+    return Q(number=int(number), population__code_prefix__iexact=prefix) if prefix else Q(number=int(number))
+
+
+def _ordered(user: User, order: str) -> list[Any]:
+    own = detections_for(user).filter(individual=OuterRef("pk")).order_by().values("individual")
+    if order == "photos":
+        photos = own.annotate(n=Count("image", distinct=True)).values("n")
+        return [Subquery(photos, output_field=IntegerField()).desc()]
+    if order == "last":
+        return [Subquery(own.annotate(at=Max("image__captured_at")).values("at")).desc(nulls_last=True)]
+    if order == "first":
+        return [Subquery(own.annotate(at=Min("image__captured_at")).values("at")).asc(nulls_last=True)]
+    return []
+
+
+def retired_found(*, user: User, search: str) -> list[Individual]:
+    """Retired codes and names that answer to a search: their pages say what they became."""
+    if not search.strip():
+        return []
+    found = Individual.objects.filter(retired=True, founder__in=detections_for(user)).filter(
+        _by_code(search) | Q(name__iexact=search.strip())
+    )
+    return list(found.select_related("population", "merged_into__population").order_by("number")[:RETIRED_SHOWN])
 
 
 def individual_cards(*, user: User, individuals: list[Individual]) -> list[IndividualCard]:
     """Two queries for any number of individuals."""
     visible = detections_for(user).filter(individual__in=individuals)
-    figures = {
-        row["individual"]: (row["photos"], row["first"], row["last"])
+    figures: dict[int | None, dict[str, Any]] = {
+        row["individual"]: dict(row)
         for row in visible.values("individual")
-        .annotate(photos=Count("image", distinct=True), first=Min("image__captured_at"), last=Max("image__captured_at"))
+        .annotate(
+            photos=Count("image", distinct=True),
+            surveys=Count("image__survey", distinct=True),
+            first=Min("image__captured_at"),
+            last=Max("image__captured_at"),
+        )
         .order_by()
     }
     area = ExpressionWrapper((F("x2") - F("x1")) * (F("y2") - F("y1")), output_field=FloatField())
@@ -75,132 +156,56 @@ def individual_cards(*, user: User, individuals: list[Individual]) -> list[Indiv
         visible.exclude(crop="")
         .annotate(area=area, whole=Q(source=DetectionSource.WHOLE_FRAME))
         .select_related("image__survey")
-        .order_by("individual_id", "-usable", "whole", "-area", "pk")
-        .distinct("individual_id")
+        .order_by("individual_id", "flank", "-usable", "whole", "-area", "pk")
+        .distinct("individual_id", "flank")
     )
-    shown = {detection.individual_id: detection for detection in best}
+    shown: dict[int | None, dict[str, Detection]] = {}
+    for detection in best:
+        shown.setdefault(detection.individual_id, {})[detection.flank] = detection
     cards = []
     for individual in individuals:
-        photos, first, last = figures.get(individual.pk, (0, None, None))
-        cards.append(IndividualCard(individual, photos, first, last, shown.get(individual.pk)))
+        row = figures.get(individual.pk, {})
+        cards.append(
+            IndividualCard(
+                individual=individual,
+                photos=row.get("photos", 0),
+                surveys=row.get("surveys", 0),
+                first=row.get("first"),
+                last=row.get("last"),
+                flanks=shown.get(individual.pk, {}),
+            )
+        )
     return cards
 
 
-@dataclass(frozen=True)
-class HistoryLine:
-    """One thing that somebody did."""
+def contradictory_among(*, user: User, individuals: list[Individual]) -> set[int]:
+    """Ids of those whose group contradicts itself: a refused pair, two boxes of one photo, or photos matched with the
+    animal that are not assigned to it, which only a contradiction leaves. Four queries.
 
-    when: datetime
-    who: str
-    what: str
-
-
-@dataclass
-class IndividualPage:
-    """Everything about one animal that the account may see. matches and history are for those who see candidates."""
-
-    individual: Individual
-    flanks: list[tuple[str, list[Detection]]]
-    photos: int
-    first: datetime | None
-    last: datetime | None
-    surveys: list[Survey]
-    matches: list[PairShown]
-    history: list[HistoryLine]
-    contradictory: bool
-
-    @property
-    def span(self) -> str:
-        return day_span(self.first, self.last, self.surveys[0].time_zone if self.surveys else "UTC")
-
-
-def individual_page(*, user: User, individual: Individual) -> IndividualPage:
-    """A constant number of queries for any number of photos."""
-    rows = (
-        detections_for(user)
-        .filter(individual=individual)
-        .select_related("image__station", "image__survey")
-        .order_by(F("image__captured_at").asc(nulls_last=True), "pk")
-    )
-    detections = list(rows)
-    surveys = {row.image.survey_id: row.image.survey for row in detections}
-    times = [row.image.captured_at for row in detections if row.image.captured_at]
-    flanks = [
-        (str(flank.label), [row for row in detections if row.flank == flank])
-        for flank in (Flank.LEFT, Flank.RIGHT, Flank.UNKNOWN)
-    ]
-    open_surveys = set(
-        surveys_for(user, Action.SEE_CANDIDATES).filter(pk__in=list(surveys)).values_list("pk", flat=True)
-    )
-    readable = {row.pk for row in detections if row.image.survey_id in open_surveys}
-    edges = list(
-        MatchEdge.objects.filter(a__in=readable, b__in=readable)
-        .exclude(verdict="")
-        .order_by("pk")
-        .values_list("a_id", "b_id", "verdict")
-    )
-    matches = [(a, b) for a, b, verdict in edges if verdict == Verdict.MATCH]
-    refused = [(a, b) for a, b, verdict in edges if verdict == Verdict.NO_MATCH]
-    return IndividualPage(
-        individual=individual,
-        flanks=[(label, photos) for label, photos in flanks if photos],
-        photos=len({row.image_id for row in detections}),
-        first=min(times, default=None),
-        last=max(times, default=None),
-        surveys=sorted(surveys.values(), key=lambda survey: survey.name),
-        matches=pairs_shown(user=user, pairs=matches[:MATCHES_SHOWN]),
-        history=_history(individual, readable) if open_surveys or not detections else [],
-        contradictory=bool(refused),
-    )
-
-
-_ACTIONS = {
-    "individual.declare": "declared this animal",
-    "individual.undeclare": "took the declaration back",
-    "individual.note": "changed the notes",
-    "individual.succeed": "let it take over from an animal that lost its photos",
-}
-
-
-def _history(individual: Individual, readable: set[int]) -> list[HistoryLine]:
-    lines = []
-    entries = AuditEntry.objects.filter(object_type="individual", object_id=individual.pk).select_related("acting_user")
-    for entry in entries[:HISTORY_SHOWN]:
-        what = _ACTIONS.get(entry.action) or entry.action.rpartition(".")[2].replace("_", " ")
-        if entry.action == "individual.rename":
-            what = (
-                f"renamed it from “{entry.before.get('name') or 'no name'}” to “{entry.after.get('name') or 'no name'}”"
-            )
-        lines.append(HistoryLine(entry.created_at, _who(entry.acting_user), what))
-    decisions = (
-        Decision.objects.filter(edge__a__in=readable, edge__b__in=readable)
-        .select_related("acting_user", "edge__a__image__station", "edge__b__image__station", "undoes")
-        .order_by("-pk")[:HISTORY_SHOWN]
-    )
-    for decision in decisions:
-        pair = f"{_where(decision.edge.a)} and {_where(decision.edge.b)}"
-        if decision.undoes is not None:
-            what = f"took back “{decision.undoes.get_verdict_display()}” on {pair}"
-        else:
-            what = f"said “{decision.get_verdict_display()}” of {pair}"
-        lines.append(HistoryLine(decision.created_at, _who(decision.acting_user), what))
-    return sorted(lines, key=lambda line: line.when, reverse=True)[:HISTORY_SHOWN]
-
-
-def _where(detection: Detection) -> str:
-    """Station and file name: cameras number their files alike."""
-    image = detection.image
-    return " ".join(filter(None, [image.station.code if image.station else "", image.camera, image.name]))
+    Only by photos of surveys in which the account sees candidates.
+    """
+    surveys = surveys_for(user, Action.SEE_CANDIDATES)
+    edges = MatchEdge.objects.filter(a__image__survey__in=surveys, b__image__survey__in=surveys)
+    matches = edges.filter(verdict=Verdict.MATCH)
+    torn = edges.filter(verdict=Verdict.NO_MATCH, a__individual__in=individuals, b__individual=F("a__individual"))
+    left = matches.filter(a__individual__in=individuals).exclude(b__individual=F("a__individual"))
+    right = matches.filter(b__individual__in=individuals).exclude(a__individual=F("b__individual"))
+    boxes = Detection.objects.filter(
+        individual__in=individuals, category=Category.ANIMAL, image__survey__in=surveys
+    ).order_by()
+    twice = boxes.values("individual", "image").annotate(boxes=Count("pk")).filter(boxes__gt=1)
+    return {
+        *torn.values_list("a__individual", flat=True),
+        *left.values_list("a__individual", flat=True),
+        *right.values_list("b__individual", flat=True),
+        *twice.values_list("individual", flat=True),
+    }
 
 
 def declaration_of(individual: Individual) -> AuditEntry | None:
     """The last time that somebody declared the animal."""
     entries = AuditEntry.objects.filter(object_type="individual", object_id=individual.pk, action="individual.declare")
     return entries.order_by("-pk").first()
-
-
-def _who(user: User | None) -> str:
-    return user.get_username() if user else "SpotID"
 
 
 def successors_of(individual: Individual) -> list[Individual]:
@@ -211,3 +216,8 @@ def successors_of(individual: Individual) -> list[Individual]:
         seen.add(current.pk)
         current = Individual.objects.select_related("population", "merged_into").get(pk=current.merged_into.pk)
     return [] if current.retired else [current]
+
+
+def animals_exist(*, population_id: int) -> bool:
+    """Whether the catalogue of a population has any standing animal."""
+    return Individual.objects.filter(population=population_id, retired=False).exists()

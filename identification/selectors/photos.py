@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import date, datetime, time, timedelta
+from zoneinfo import ZoneInfo
 
 from django.db.models import Exists, OuterRef, Prefetch, Q, QuerySet
+from django.utils.functional import Promise
+from django.utils.translation import gettext_lazy as _
 
 from ..models import Category, Detection, Image, ProcessingState, Survey, Triage, User
 from ..permissions import Action, detections_for, images_for, may
@@ -16,18 +20,19 @@ class PhotoFilter:
     """A way to narrow the photos of a survey down."""
 
     name: str
-    label: str
+    label: str | Promise
     needs: Action = Action.SEE
 
 
 FILTERS = (
-    PhotoFilter("all", "All"),
-    PhotoFilter("animals", "With animals"),
-    PhotoFilter("unnamed", "Not identified yet"),
-    PhotoFilter("empty", "Empty"),
-    PhotoFilter("people", "People", Action.SEE_PEOPLE),
-    PhotoFilter("failed", "Failed"),
-    PhotoFilter("waiting", "Waiting"),
+    PhotoFilter("all", _("All")),
+    PhotoFilter("animals", _("With animals")),
+    PhotoFilter("unnamed", _("Not identified yet")),
+    PhotoFilter("empty", _("Empty")),
+    PhotoFilter("people", _("People"), Action.SEE_PEOPLE),
+    PhotoFilter("unusable", _("Not usable")),
+    PhotoFilter("failed", _("Failed")),
+    PhotoFilter("waiting", _("Waiting")),
 )
 
 
@@ -36,8 +41,19 @@ def photo_filters(*, user: User, survey: Survey) -> list[PhotoFilter]:
     return [item for item in FILTERS if item.needs == Action.SEE or may(user, item.needs, survey)]
 
 
-def photos_of(*, user: User, survey: Survey, chosen: str = "all", station: int | None = None) -> QuerySet[Image]:
-    """Visible photos in the order of their capture, each with its boxes in `boxes`."""
+def photos_of(
+    *,
+    user: User,
+    survey: Survey,
+    chosen: str = "all",
+    station: int | None = None,
+    first: date | None = None,
+    last: date | None = None,
+) -> QuerySet[Image]:
+    """Visible photos in the order of their capture, each with its boxes in `boxes`.
+
+    first, last: days by the survey's clock, None where that end is open.
+    """
     photos = images_for(user).filter(survey=survey).select_related("station", "work")
     visible = detections_for(user)
     animal = visible.filter(image=OuterRef("pk"), category=Category.ANIMAL)
@@ -53,8 +69,15 @@ def photos_of(*, user: User, survey: Survey, chosen: str = "all", station: int |
         photos = photos.filter(work__state__in=FAILED)
     elif chosen == "waiting":
         photos = photos.filter(Q(work__state=ProcessingState.PENDING) | Q(work__state=ProcessingState.RUNNING))
+    elif chosen == "unusable":
+        photos = photos.filter(Exists(animal.filter(usable=False)))
     if station is not None:
         photos = photos.filter(station=station)
+    zone = ZoneInfo(survey.time_zone)
+    if first is not None:
+        photos = photos.filter(captured_at__gte=datetime.combine(first, time(), zone))
+    if last is not None:
+        photos = photos.filter(captured_at__lt=datetime.combine(last + timedelta(days=1), time(), zone))
     boxes = visible.select_related("individual__population").order_by("pk")
     return photos.prefetch_related(Prefetch("detections", boxes, to_attr="boxes")).order_by(
         "captured_at", "relative_path", "pk"

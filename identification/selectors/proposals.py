@@ -6,6 +6,9 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from datetime import timedelta
 
+from django.utils.translation import gettext
+from django.utils.translation import gettext_lazy as _
+
 from ..matching.events import Shot, cautions
 from ..matching.graph import SignedGraph
 from ..models import Detection, LinkProposal, Survey, User
@@ -15,10 +18,10 @@ from .graph import population_graph
 
 LATELY = 8
 _CAUTIONS = {
-    "turned": "left and right flank within one burst: it turned, or these are two",
-    "same_side": "both cameras show the same flank, which facing cameras do not of one animal",
-    "refused": "an earlier decision says that two of these are different animals",
-    "named": "joins individuals that have different codes now",
+    "turned": _("left and right flank within one burst: it turned, or these are two"),
+    "same_side": _("both cameras show the same flank, which facing cameras do not of one animal"),
+    "refused": _("an earlier decision says that two of these are different animals"),
+    "named": _("joins individuals that have different codes now"),
 }
 
 
@@ -48,8 +51,8 @@ class ProposalCard:
     @property
     def span(self) -> str:
         if not self.proposal.seconds:
-            return "in the same second"
-        return f"within {span_words(timedelta(seconds=self.proposal.seconds))}"
+            return gettext("in the same second")
+        return gettext("within %(span)s") % {"span": span_words(timedelta(seconds=self.proposal.seconds))}
 
 
 def proposal_shots(proposals: Collection[LinkProposal]) -> dict[int, list[Shot]]:
@@ -111,7 +114,7 @@ def proposal_cards(*, user: User, survey: Survey, ids: Iterable[int]) -> list[Pr
             continue
         photos = [visible[shot.detection] for shot in seen if shot.detection is not None]
         roots = {graph.root(photo.pk) for photo in photos}
-        words = [_CAUTIONS[name] for name in (*cautions(seen), *_known_of(photos, graph))]
+        words = [str(_CAUTIONS[name]) for name in (*cautions(seen), *_known_of(photos, graph))]
         cards.append(ProposalCard(proposals[pk], photos, words, len(roots), whole))
     return cards
 

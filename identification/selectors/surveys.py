@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
 from django.db.models import Count, Max, Min, Q, QuerySet
+from django.utils.translation import gettext
 
 from ..models import (
     Candidate,
@@ -24,7 +26,9 @@ from ..models import (
     User,
     Work,
 )
+from ..naming import by_label
 from ..permissions import Action, images_for, may, surveys_for
+from ..presenting import comparing_note
 from .health import worker_state
 from .heartbeat import heartbeat_age
 from .triage import species_counts
@@ -73,7 +77,7 @@ class PhotoCounts:
 def matching_words(survey: Survey, photos: PhotoCounts) -> str:
     """The state of the matching for people: it waits for photos only while photos wait."""
     if survey.matching_state == Survey.Matching.STALE and photos.total and photos.through == photos.total:
-        return "Waiting to be matched"
+        return gettext("Waiting to be matched")
     return survey.get_matching_state_display()
 
 
@@ -94,9 +98,18 @@ class SurveyCard:
         return matching_words(self.survey, self.photos)
 
 
-def survey_cards(user: User) -> list[SurveyCard]:
-    """The surveys that the account sees, by name. Five queries for any number of surveys."""
-    surveys = list(surveys_for(user).select_related("population").order_by("name"))
+def surveys_listed(user: User, *, search: str = "") -> QuerySet[Survey]:
+    """The surveys that the account sees, by name; those alone whose name, population or species a search is part of."""
+    rows = surveys_for(user).select_related("population").order_by("name", "pk")
+    for word in search.split():
+        named = ("name", "population__name", "population__species")
+        rows = rows.filter(Q(*(Q(**{f"{name}__icontains": word}) for name in named), _connector=Q.OR))
+    return rows
+
+
+def survey_cards(user: User, rows: Iterable[Survey]) -> list[SurveyCard]:
+    """Some of these with their figures. Four queries for any number of surveys."""
+    surveys = list(rows)
     photos: dict[int, PhotoCounts] = defaultdict(PhotoCounts)
     states = (
         Work.objects.filter(image__survey__in=surveys).values_list("image__survey", "state").annotate(n=Count("pk"))
@@ -121,6 +134,27 @@ def survey_cards(user: User) -> list[SurveyCard]:
     return cards
 
 
+@dataclass(frozen=True)
+class SurveyTotals:
+    """All surveys that an account sees together."""
+
+    surveys: int
+    photos: PhotoCounts
+    animals: int
+    identified: int
+
+
+def survey_totals(user: User) -> SurveyTotals:
+    """Three queries; nothing of a single survey is read."""
+    surveys = surveys_for(user)
+    seen = surveys.order_by().values("pk")
+    states = Work.objects.filter(image__survey__in=seen).order_by().values_list("state").annotate(n=Count("pk"))
+    boxes = Detection.objects.comparable().filter(image__survey__in=seen).order_by()
+    named = Q(individual__isnull=False)
+    counted = boxes.aggregate(animals=Count("pk"), identified=Count("pk", filter=named))
+    return SurveyTotals(surveys.count(), PhotoCounts(dict(states)), counted["animals"], counted["identified"])
+
+
 def _identified(which: Q) -> Any:
     return (
         Detection.objects.comparable()
@@ -137,11 +171,23 @@ def _identified(which: Q) -> Any:
 
 @dataclass(frozen=True)
 class StageRow:
-    """Photos that are being worked on in a stage now, and those that failed in it."""
+    """Photos by what became of them in one stage: still before it, in it now, failed in it, through it."""
 
     label: str
+    waiting: int
     running: int
     failed: int
+    through: int
+
+
+@dataclass(frozen=True)
+class FailureReason:
+    """Photos that failed for one reason; `example` is what was said of one of them."""
+
+    stage: str
+    code: str
+    example: str
+    number: int
 
 
 @dataclass(frozen=True)
@@ -155,6 +201,38 @@ class Engine:
 
 
 @dataclass
+class Progress:
+    """How far the work on a survey is."""
+
+    survey: Survey
+    photos: PhotoCounts
+    stages: list[StageRow]
+    worker: str
+
+    @property
+    def matching_words(self) -> str:
+        """The state of the matching, with how far it is while it runs."""
+        words = matching_words(self.survey, self.photos)
+        running = self.survey.matching_state == Survey.Matching.RUNNING
+        return f"{words}, {100 * self.survey.matching_progress:.0f} %" if running else words
+
+    @property
+    def matched(self) -> float:
+        """0…1."""
+        if self.survey.matching_state == Survey.Matching.RUNNING:
+            return self.survey.matching_progress
+        return float(self.survey.matching_state == Survey.Matching.DONE)
+
+    @property
+    def finished(self) -> bool:
+        """Nothing is going on that a reader would wait for."""
+        idle = Survey.Matching.DONE, Survey.Matching.FAILED
+        return self.photos.through == self.photos.total and (
+            self.survey.matching_state in idle or not self.photos.total
+        )
+
+
+@dataclass
 class Dashboard:
     """One survey in figures.
 
@@ -162,9 +240,7 @@ class Dashboard:
     nothing has looked at them yet.
     """
 
-    survey: Survey
-    photos: PhotoCounts
-    stages: list[StageRow]
+    progress: Progress
     with_animals: int
     empty: int
     people: int | None
@@ -176,28 +252,24 @@ class Dashboard:
     span: tuple[Any, Any]
     unknown_time: int
     failures: list[Work]
+    reasons: list[FailureReason]
     reports: list[IngestReport]
     engines: list[Engine]
     model: EmbeddingModel | None
-    worker: str
     species: dict[str, int]
 
     @property
-    def matching_words(self) -> str:
-        return matching_words(self.survey, self.photos)
-
-    @property
-    def finished(self) -> bool:
-        """Nothing is going on that a reader would wait for."""
-        idle = Survey.Matching.DONE, Survey.Matching.FAILED
-        return self.photos.through == self.photos.total and (
-            self.survey.matching_state in idle or not self.photos.total
-        )
+    def photos(self) -> PhotoCounts:
+        return self.progress.photos
 
 
 def photo_counts(survey: Survey) -> PhotoCounts:
     states = Work.objects.filter(image__survey=survey).values_list("state").annotate(n=Count("pk")).order_by()
     return PhotoCounts(dict(states))
+
+
+def survey_progress(survey: Survey) -> Progress:
+    return Progress(survey, photo_counts(survey), stage_rows(survey), worker_state(heartbeat_age()))
 
 
 def survey_dashboard(*, user: User, survey: Survey) -> Dashboard:
@@ -217,9 +289,7 @@ def survey_dashboard(*, user: User, survey: Survey) -> Dashboard:
     model = EmbeddingModel.objects.filter(state=EmbeddingModel.State.ACTIVE).first()
     sees_people = may(user, Action.SEE_PEOPLE, survey)
     return Dashboard(
-        survey=survey,
-        photos=photo_counts(survey),
-        stages=_stages(survey),
+        progress=survey_progress(survey),
         with_animals=figures["with_animals"],
         empty=figures["empty"],
         people=figures["people"] if sees_people else None,
@@ -227,31 +297,59 @@ def survey_dashboard(*, user: User, survey: Survey) -> Dashboard:
         animals=found.get("animals", 0),
         identified=found.get("identified", 0),
         individuals=found.get("individuals", 0),
-        stations=list(
+        stations=by_label(
             survey.stations.annotate(
                 photos=Count("images"),
                 cameras=Count("images__camera", distinct=True),
                 first=Min("images__captured_at"),
                 last=Max("images__captured_at"),
-            ).order_by("code")
+            )
         ),
         span=(figures["first"], figures["last"]),
         unknown_time=figures["unknown_time"],
         failures=list(_failures(user, survey)[:FAILURES_SHOWN]),
+        reasons=failure_reasons(user, survey),
         reports=list(survey.ingest_reports.order_by("-pk")[:5]),
         engines=_engines(survey),
         model=model,
-        worker=worker_state(heartbeat_age()),
         species=species_counts(survey),
     )
 
 
-def _stages(survey: Survey) -> list[StageRow]:
-    numbers: dict[tuple[str, bool], int] = defaultdict(int)
-    rows = Work.objects.filter(image__survey=survey, state__in=[ProcessingState.RUNNING, *FAILED])
-    for stage, state, number in rows.values_list("stage", "state").annotate(n=Count("pk")).order_by():
-        numbers[(stage, state in FAILED)] += number
-    return [StageRow(str(stage.label), numbers[(stage, False)], numbers[(stage, True)]) for stage in ProcessingStage]
+def stage_rows(survey: Survey) -> list[StageRow]:
+    """Every stage in its order. A photo that waits, waits before the first one, wherever it came to before."""
+    numbers: dict[tuple[str, str], int] = defaultdict(int)
+    rows = Work.objects.filter(image__survey=survey).values_list("stage", "state").annotate(n=Count("pk")).order_by()
+    waiting = done = 0
+    for stage, state, number in rows:
+        if state == ProcessingState.PENDING:
+            waiting += number
+        elif state == ProcessingState.DONE:
+            done += number
+        else:
+            numbers[(stage, "failed" if state in FAILED else "running")] += number
+    found = []
+    through = done
+    for stage in reversed(ProcessingStage):
+        running, failed = numbers[(stage, "running")], numbers[(stage, "failed")]
+        found.append(StageRow(str(stage.label), 0, running, failed, through))
+        through += running + failed
+    found.reverse()
+    before = waiting
+    for index, row in enumerate(found):
+        found[index] = StageRow(row.label, before, row.running, row.failed, row.through)
+        before += row.running
+    return found
+
+
+def failure_reasons(user: User, survey: Survey) -> list[FailureReason]:
+    """Why photos failed, the most frequent reason first, as far as the account may see the photos."""
+    visible = images_for(user).filter(survey=survey)
+    rows = Work.objects.filter(image__in=visible, state__in=FAILED).values_list("stage", "reason_code")
+    return [
+        FailureReason(str(ProcessingStage(stage).label), code, example, number)
+        for stage, code, number, example in rows.annotate(n=Count("pk"), example=Min("reason")).order_by("-n", "stage")
+    ]
 
 
 def _failures(user: User, survey: Survey) -> QuerySet[Work]:
@@ -268,19 +366,24 @@ def failed_images(*, user: User, survey: Survey) -> list[Image]:
     return list(images_for(user).filter(survey=survey, work__state__in=FAILED).select_related("survey"))
 
 
+def photo_printed(user: User, survey: Survey) -> Image | None:
+    """A photo that shows what the cameras print on theirs: the last one without a person, as far as it may be seen."""
+    return images_for(user).filter(survey=survey, has_person=False).exclude(preview="").order_by("-pk").first()
+
+
 def _engines(survey: Survey) -> list[Engine]:
     engines = []
     detectors = (
         survey.images.exclude(detector="").values_list("detector").annotate(n=Count("pk"), note=Max("detector_note"))
     )
     for name, number, note in detectors.order_by("-n"):
-        engines.append(Engine("Finding animals", name, number, note))
+        engines.append(Engine(gettext("Finding animals"), name, number, note))
     crops = Detection.objects.filter(image__survey=survey).exclude(segmenter="")
     for name, number in crops.values_list("segmenter").annotate(n=Count("pk")).order_by("-n"):
-        engines.append(Engine("Isolating the coat", name, number))
+        engines.append(Engine(gettext("Isolating the coat"), name, number))
     pairs = Candidate.objects.filter(anchor__image__survey=survey)
     for name, number in pairs.values_list("engine").annotate(n=Count("pk")).order_by("-n"):
-        engines.append(Engine("Comparing coats", name, number))
+        engines.append(Engine(gettext("Comparing coats"), name, number, comparing_note(name)))
     return engines
 
 

@@ -11,6 +11,8 @@ from django.utils import timezone
 from ..errors import SpotIDError
 from ..models import EmbeddingModel, Population, TrainingRun
 
+# Of the progress of a run; the rest is for calibrating, measuring and the report.
+TRAINING_SHARE = 0.9
 _KINDS = ("coatnet", "spotid-original")
 # Per channels of a network: which of its means and deviations are the edge map's.
 _CHANNELS = {1: (0, 1), 3: (3, 0), 4: (3, 1)}
@@ -73,9 +75,12 @@ def training_progress(run: TrainingRun) -> dict[str, Any]:
 
 
 def _seconds_left(run: TrainingRun, rows: list[dict[str, Any]]) -> int | None:
-    """By the mean of the last epochs; None before the first has ended. An early stop may end it sooner."""
+    """By the mean of the last epochs; None before the first has ended and after the last, while it is measured.
+
+    An early stop may end it sooner.
+    """
     spent = [float(row["seconds"]) for row in rows if row.get("epoch") and row.get("seconds")][-5:]
-    if run.state != TrainingRun.State.RUNNING or not spent:
+    if run.state != TrainingRun.State.RUNNING or not spent or run.progress >= TRAINING_SHARE:
         return None
     return round(max(0, run.epochs - run.epoch + 1) * sum(spent) / len(spent))
 

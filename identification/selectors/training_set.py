@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from ..models import Detection, Flank, Population
+from ..presenting import photos_words
 from .graph import population_graph
 
 # Fewer cannot be parted into individuals to learn from, to choose by and to measure on.
@@ -75,7 +76,7 @@ class TrainingSet:
     def warnings(self) -> list[str]:
         """What makes the result doubtful, in sentences for those who start a training."""
         said = [*self._about_flanks()]
-        if self.repeated < _FEW_INDIVIDUALS:
+        if 0 < self.repeated < _FEW_INDIVIDUALS:
             said.append(
                 f"Only {self.repeated} individuals can be learned from or measured on: the figures of the comparison "
                 "will be uncertain. Their intervals say how much."
@@ -151,4 +152,4 @@ def training_set(population: Population) -> TrainingSet:
 
 
 def _photos(number: int) -> str:
-    return "1 photo" if number == 1 else f"{number} photos"
+    return photos_words(number)

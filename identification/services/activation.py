@@ -9,11 +9,13 @@ falls between two models. Claims, leases and fencing are as in `work`.
 from __future__ import annotations
 
 import shutil
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
 from django.conf import settings
 from django.db import IntegrityError, connection, transaction
 from django.db.models.functions import Now
+from django.utils.translation import gettext
 
 from ..errors import SpotIDError
 from ..models import EmbeddingModel, EncodingFailure, ModelActivation, Survey, User
@@ -21,6 +23,7 @@ from ..selectors.models import encodable, model_before, without_vector
 from .audit import audit_record
 from .matching import matching_invalidate
 from .models import administrators_only
+from .silence import held, lease_keep
 from .work import LeaseLost, dead_workers, heartbeat, this_worker
 
 State = ModelActivation.State
@@ -75,7 +78,7 @@ def model_activate(*, model: EmbeddingModel, acting_user: User | None) -> ModelA
             EncodingFailure.objects.filter(model=model).delete()
             missing = without_vector(model).count()
             if serves and not missing:
-                raise SpotIDError(f"{model} is active already.")
+                raise SpotIDError(gettext("%(model)s is active already.") % {"model": model})
             _check_disk(model, missing)
             total = encodable().count()
             activation = ModelActivation.objects.create(
@@ -94,7 +97,9 @@ def model_activate(*, model: EmbeddingModel, acting_user: User | None) -> ModelA
             )
             transaction.on_commit(lambda: activation_enqueue(activation_id=activation.pk))
     except IntegrityError:
-        raise SpotIDError("Another model is being activated. Wait until that is through, or cancel it.") from None
+        raise SpotIDError(
+            gettext("Another model is being activated. Wait until that is through, or cancel it.")
+        ) from None
     return activation
 
 
@@ -103,8 +108,15 @@ def _check_disk(model: EmbeddingModel, vectors: int) -> None:
     free = shutil.disk_usage(settings.SPOTID_HOME).free
     if free < needed + _DISK_TO_LEAVE:
         raise SpotIDError(
-            f"The vectors of {model} need about {(needed + _DISK_TO_LEAVE) / 1e9:.1f} GB and {free / 1e9:.1f} GB are "
-            "free on the disk of SpotID's home. Make room first."
+            gettext(
+                "The vectors of %(model)s need about %(needed)s GB and %(free)s GB are free on the disk "
+                "of SpotID's home. Make room first."
+            )
+            % {
+                "model": model,
+                "needed": f"{(needed + _DISK_TO_LEAVE) / 1e9:.1f}",
+                "free": f"{free / 1e9:.1f}",
+            }
         )
 
 
@@ -122,7 +134,7 @@ def model_rollback(*, acting_user: User | None) -> ModelActivation:
     with transaction.atomic():
         models_change()
         if _to_go_back_to() != target:
-            raise SpotIDError("Another model was activated in the meantime; look again.")
+            raise SpotIDError(gettext("Another model was activated in the meantime; look again."))
         for open_one in ModelActivation.objects.select_for_update().filter(state__in=ModelActivation.OPEN):
             _cancel(open_one, acting_user)
         left = active_model()
@@ -155,7 +167,7 @@ def _to_go_back_to() -> EmbeddingModel:
     active = active_model()
     target = model_before(active) if active is not None else None
     if active is None or target is None:
-        raise SpotIDError("No other model has served before this one, so there is nothing to go back to.")
+        raise SpotIDError(gettext("There is nothing to go back to. Any other model can be activated."))
     return target
 
 
@@ -168,7 +180,9 @@ def activation_cancel(*, activation: ModelActivation, acting_user: User | None) 
     with transaction.atomic():
         activation = ModelActivation.objects.select_for_update().get(pk=activation.pk)
         if activation.state not in ModelActivation.OPEN:
-            raise SpotIDError(f"This activation is over: {activation.get_state_display().lower()}.")
+            raise SpotIDError(
+                gettext("This activation is over: %(state)s.") % {"state": activation.get_state_display().lower()}
+            )
         _cancel(activation, acting_user)
 
 
@@ -253,6 +267,18 @@ def activation_claim(*, activation_id: int) -> ActivationClaim | None:
         cursor.execute(_CLAIM, [this_worker(), settings.SPOTID_LEASE_SECONDS, activation_id, most])
         row = cursor.fetchone()
     return ActivationClaim(activation_id, *row) if row else None
+
+
+def activation_held(claim: ActivationClaim) -> AbstractContextManager[None]:
+    """While coats are encoded, whether there is something to say or not.
+
+    Where it falls silent no error is written down: the coat that it hangs at is met as one that killed its worker.
+    """
+    seconds = settings.SPOTID_LEASE_SECONDS
+    return held(
+        renew=lambda: lease_keep("identification_modelactivation", claim.activation_id, claim.token, seconds),
+        fail=lambda reason: None,
+    )
 
 
 def activation_fence(*, claim: ActivationClaim) -> ModelActivation:

@@ -22,6 +22,7 @@ from .activation import (
     activation_claim,
     activation_fail,
     activation_fence,
+    activation_held,
     activation_release,
     activation_renew,
     model_switch,
@@ -76,7 +77,8 @@ def activation_run(
     if claim is None:
         return False
     try:
-        _Run(claim, progress, seconds).go()
+        with activation_held(claim):
+            _Run(claim, progress, seconds).go()
     except LeaseLost:
         logger.info("activation %s was cancelled or taken over", activation_id)
     except (OperationalError, InterfaceError):

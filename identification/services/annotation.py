@@ -7,6 +7,7 @@ from typing import Any
 
 from django.db import transaction
 from django.db.models import Q
+from django.utils.translation import gettext
 
 from ..errors import SpotIDError
 from ..models import Candidate, Category, Detection, DetectionSource, Flank, Image, Survey, User
@@ -32,11 +33,14 @@ def detection_annotate(
     """
     unknown = set(changes) - set(ANNOTATABLE)
     if unknown:
-        raise SpotIDError(f"{', '.join(sorted(unknown))} cannot be annotated.")
+        raise SpotIDError(gettext("%(unknown)s cannot be annotated.") % {"unknown": ", ".join(sorted(unknown))})
     if "flank" in changes and changes["flank"] not in Flank.values:
-        raise SpotIDError(f"{changes['flank']!r} is no flank; use one of {', '.join(Flank.values)}.")
+        raise SpotIDError(
+            gettext("%(flank)s is no flank; use one of %(values)s.")
+            % {"flank": repr(changes["flank"]), "values": ", ".join(Flank.values)}
+        )
     if "category" in changes and changes["category"] not in Category.values:
-        raise SpotIDError(f"{changes['category']!r} is no category.")
+        raise SpotIDError(gettext("%(category)s is no category.") % {"category": repr(changes["category"])})
     changed, loosened = [], []
     called: dict[int, str] = {}
     ids = [detection.pk for detection in detections]
@@ -160,7 +164,7 @@ def _box_inside(image: Image, box: tuple[float, float, float, float]) -> dict[st
     left, right = max(0.0, min(x1, x2)), min(float(image.width), max(x1, x2))
     top, bottom = max(0.0, min(y1, y2)), min(float(image.height), max(y1, y2))
     if right - left < 8 or bottom - top < 8:
-        raise SpotIDError("The box must be at least 8 pixels wide and high inside the photo.")
+        raise SpotIDError(gettext("The box must be at least 8 pixels wide and high inside the photo."))
     return {"x1": left, "y1": top, "x2": right, "y2": bottom}
 
 

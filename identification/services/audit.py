@@ -28,3 +28,8 @@ def audit_record(
         before=before or {},
         after=after or {},
     )
+
+
+def audit_download_record(*, acting_user: User, wanted: dict[str, Any]) -> AuditEntry:
+    """Write down that somebody took the audit log along as a table. wanted: what it was filtered by."""
+    return audit_record(acting_user=acting_user, action="audit.download", target=acting_user, after=wanted)

@@ -9,15 +9,16 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass
+from datetime import datetime
+from itertools import islice
 from typing import Any
 
-from django.db import transaction
+from django.db import connection, transaction
 
-from .. import permissions
 from ..errors import SpotIDError
 from ..inference import engines
 from ..inference.calibrating import Fitted, compared, fitted
-from ..inference.probabilities import pair_model, probabilities, scoring_version
+from ..inference.probabilities import pair_model, probability, scoring_version
 from ..models import Candidate, PairCalibration, Population, Survey, User
 from ..selectors.calibration import (
     Labels,
@@ -29,11 +30,20 @@ from ..selectors.calibration import (
 )
 from .activation import active_model
 from .audit import audit_record
+from .calibration_queue import (
+    CalibrationClaim,
+    administrators_only,
+    calibration_fence,
+    calibration_finish,
+    calibration_renew,
+    nothing_before,
+)
+from .individuals import population_lock
 from .matching import matching_hold, matching_invalidate
 
 logger = logging.getLogger(__name__)
 
-# Fitted again by itself when the labelled pairs have grown by this share, and by at least so many.
+# Fitted again after matching when the labelled pairs have grown by this share, and by at least so many.
 _GROWTH, _FEWEST_NEW = 0.25, 20
 _BATCH = 2000
 
@@ -48,20 +58,35 @@ class CalibrationOutcome:
     sentence: str
 
 
-def calibration_fit(*, population: Population, acting_user: User | None) -> CalibrationOutcome:
+def calibration_fit(
+    *, population: Population, acting_user: User | None, claim: CalibrationClaim | None = None
+) -> CalibrationOutcome:
     """Fit on the population's decisions; use the result if it betters held-out log loss and Brier score.
 
-    acting_user: None for the command line and for the software itself. Raises SpotIDError for an account that does not
-    administer the installation. Too few decisions are no error: the outcome says so, and nothing changes.
+    acting_user: None for the command line and for the software itself. claim: of the run that asked for it, which ends
+    in the transaction that stores the fit; a claim that was lost raises LeaseLost, and nothing is stored. Raises
+    SpotIDError for an account that does not administer the installation. Too few decisions are no error: the
+    outcome says so, and nothing changes.
     """
-    _administrators_only(acting_user)
+    administrators_only(acting_user)
+    until = _decided_until(population)
     labels = labelled_candidates(population)
+    _renew(claim)
     found = fitted(labels, scoring_version(active_model()), population.pk)
+    _renew(claim)
     if found.coefficients is None:
+        _finish(claim, found.sentence, None)
         return CalibrationOutcome(None, False, 0, found.sentence)
     with transaction.atomic():
+        if claim is not None:
+            calibration_fence(claim=claim)
         surveys = matching_hold(populations=[population.pk])
         before = active_calibration(population)
+        if before is not None and _says_the_same(before, found):
+            before.decided_until = until
+            before.save(update_fields=["decided_until"])
+            _finish(claim, found.sentence, before)
+            return CalibrationOutcome(before, True, 0, found.sentence)
         if found.kept:
             PairCalibration.objects.filter(population=population, active=True).update(active=False)
         made = PairCalibration.objects.create(
@@ -74,6 +99,7 @@ def calibration_fit(*, population: Population, acting_user: User | None) -> Cali
             report=_report(found, labels),
             active=found.kept,
             fitted_by=acting_user,
+            decided_until=until,
         )
         refreshed = _refresh(population, surveys, made) if found.kept else 0
         audit_record(
@@ -83,17 +109,30 @@ def calibration_fit(*, population: Population, acting_user: User | None) -> Cali
             before={"active": before.version if before else ""},
             after={"version": made.version, "kept": found.kept, "population": population.name, "pairs": made.pairs},
         )
+        _finish(claim, found.sentence, made)
     return CalibrationOutcome(made, found.kept, refreshed, found.sentence)
 
 
-def calibration_rollback(*, population: Population, acting_user: User | None) -> PairCalibration | None:
-    """Go back to the calibration before the active one; None: the one that ships serves. Raises SpotIDError."""
-    _administrators_only(acting_user)
+def _says_the_same(calibration: PairCalibration, found: Fitted) -> bool:
+    """Whether a fit only repeats what is in use: a second one of the same would make going back change nothing."""
+    return found.kept and calibration.version == found.version and calibration.coefficients == found.coefficients
+
+
+def calibration_rollback(
+    *, population: Population, acting_user: User | None, claim: CalibrationClaim | None = None
+) -> PairCalibration | None:
+    """Go back to the calibration before the active one; None: the one that ships serves.
+
+    claim: as for a fit. Raises SpotIDError when there is nothing to go back to.
+    """
+    administrators_only(acting_user)
     with transaction.atomic():
+        if claim is not None:
+            calibration_fence(claim=claim)
         surveys = matching_hold(populations=[population.pk])
         left = active_calibration(population)
         if left is None:
-            raise SpotIDError(f"{population} uses the calibration that ships; there is nothing to go back to.")
+            raise SpotIDError(nothing_before(population))
         earlier = calibration_before(population)
         left.active = False
         left.report = {**left.report, "withdrawn": True}
@@ -109,6 +148,7 @@ def calibration_rollback(*, population: Population, acting_user: User | None) ->
             before={"active": left.version},
             after={"active": earlier.version if earlier else "", "population": population.name},
         )
+        _finish(claim, f"{earlier.version if earlier else 'The calibration that ships'} is in use.", earlier)
     return earlier
 
 
@@ -130,7 +170,10 @@ def calibration_after_matching(*, population: Population) -> CalibrationOutcome 
 
 
 def calibration_due(population: Population) -> bool:
-    """Whether enough is new since the last fit, kept or not, and there is enough to fit on."""
+    """Whether enough is new since the last fit, kept or not, and there is enough to fit on.
+
+    New are decisions, local features, the model in use, and a learned matcher that compared enough of what is decided.
+    """
     if unmatched(population):
         return False
     labels = labelled_candidates(population)
@@ -139,12 +182,33 @@ def calibration_due(population: Population) -> bool:
         return labels.enough
     if last.features != engines.local_version() or last.coefficients.get("scores") != scoring_version(active_model()):
         return labels.enough
+    matcher = labels.matcher
+    if matcher and last.report.get("learned", {}).get("matcher") != matcher and labels.compared_by(matcher).enough:
+        return labels.enough
     return labels.enough and len(labels.pairs) - last.pairs >= max(_FEWEST_NEW, _GROWTH * last.pairs)
 
 
-def _administrators_only(acting_user: User | None) -> None:
-    if acting_user is not None and not permissions.is_administrator(acting_user):
-        raise SpotIDError("Calibrations are for administrators.")
+def _decided_until(population: Population) -> datetime:
+    """A moment until which all decisions are there for whoever reads from now on.
+
+    Whoever decides holds the population from before it is written down when that was until it is committed.
+    """
+    with transaction.atomic():
+        population_lock(population.pk)
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT clock_timestamp()")
+            moment: datetime = cursor.fetchone()[0]
+    return moment
+
+
+def _renew(claim: CalibrationClaim | None) -> None:
+    if claim is not None:
+        calibration_renew(claim=claim)
+
+
+def _finish(claim: CalibrationClaim | None, sentence: str, calibration: PairCalibration | None) -> None:
+    if claim is not None:
+        calibration_finish(claim=claim, sentence=sentence, calibration=calibration)
 
 
 def _refresh(population: Population, surveys: list[Survey], active: PairCalibration | None) -> int:
@@ -161,13 +225,25 @@ def _refresh(population: Population, surveys: list[Survey], active: PairCalibrat
     return done
 
 
+# Many times as fast as an UPDATE with a case for every row.
+_WRITE = """
+UPDATE identification_candidate SET probability = said.value
+FROM unnest(%s::bigint[], %s::float8[]) AS said (id, value) WHERE identification_candidate.id = said.id
+"""
+
+
 def _refreshed(rows: Any, model: Any) -> int:
-    candidates = list(rows.only("pk", "rank", "evidence", "probability"))
-    said = probabilities(model, [row.evidence for row in candidates], [row.rank for row in candidates])
-    for row, value in zip(candidates, said, strict=True):
-        row.probability = row.probability if value is None else value
-    Candidate.objects.bulk_update(candidates, ["probability"], batch_size=_BATCH)
-    return len(candidates)
+    """Read a portion at a time: a large survey's evidence takes more memory than a worker should."""
+    done = 0
+    candidates = rows.only("pk", "evidence", "probability").iterator(_BATCH)
+    while portion := list(islice(candidates, _BATCH)):
+        for row in portion:
+            said = probability(model, row.evidence)
+            row.probability = row.probability if said is None else said
+        with connection.cursor() as cursor:
+            cursor.execute(_WRITE, [[row.pk for row in portion], [row.probability for row in portion]])
+            done += cursor.rowcount
+    return done
 
 
 def _report(found: Fitted, labels: Labels) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""What people correct about populations, surveys, stations, members and accounts. Audited."""
+"""What people correct about populations, surveys, stations and accounts. Audited."""
 
 from __future__ import annotations
 
@@ -7,14 +7,16 @@ from datetime import timedelta
 from typing import Any
 
 from django.db import models, transaction
+from django.utils.translation import gettext
 
 from ..errors import SpotIDError
 from ..models import (
+    AgeClass,
     CaptureTimeSource,
     Image,
     Individual,
-    Membership,
     Population,
+    Sex,
     Station,
     Survey,
     User,
@@ -119,16 +121,34 @@ def individual_note(*, acting_user: User | None, individual: Individual, notes: 
 
 
 @transaction.atomic
-def membership_remove(*, acting_user: User | None, membership: Membership) -> None:
-    """Take an account's role in a survey away."""
-    audit_record(
-        acting_user=acting_user,
-        action="membership.remove",
-        target=membership,
-        survey=membership.survey,
-        before={"user": membership.user.username, "role": membership.role},
-    )
-    membership.delete()
+def individual_describe(
+    *, acting_user: User | None, individual: Individual, sex: str | None = None, age_class: str | None = None
+) -> Individual:
+    """Say the sex and the age class of an individual; '' takes the word back, None leaves it as it is.
+
+    Raises SpotIDError for a value that is none.
+    """
+    for value, choices, what in ((sex, Sex, gettext("sex")), (age_class, AgeClass, gettext("age class"))):
+        if value is not None and value not in choices.values:
+            known = ", ".join(filter(None, choices.values))
+            raise SpotIDError(
+                gettext("%(value)s is no %(what)s; use one of %(known)s, or nothing.")
+                % {"value": repr(value), "what": what, "known": known}
+            )
+    individual = Individual.objects.select_for_update(of=("self",), no_key=True).get(pk=individual.pk)
+    said = {"sex": sex, "age_class": age_class}
+    before, after = _changed(individual, {name: value for name, value in said.items() if value is not None})
+    if after:
+        individual.save(update_fields=list(after))
+        audit_record(
+            acting_user=acting_user,
+            action="individual.describe",
+            target=individual,
+            survey=individual.founder.image.survey,
+            before=before,
+            after=after,
+        )
+    return individual
 
 
 @transaction.atomic
@@ -146,7 +166,7 @@ def account_update(*, acting_user: User, account: User, before: dict[str, Any] |
     if before is not None and acting_user.pk == account.pk:
         raised = [name for name in ("is_staff", "is_superuser") if after[name] and not before[name]]
         if raised:
-            raise SpotIDError("Nobody raises their own rights.")
+            raise SpotIDError(gettext("Nobody raises their own rights."))
     action = "user.create" if before is None else "user.update"
     if before != after:
         audit_record(acting_user=acting_user, action=action, target=account, before=before or {}, after=after)

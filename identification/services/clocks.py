@@ -6,6 +6,7 @@ from datetime import timedelta
 
 from django.db import transaction
 from django.db.models import F
+from django.utils.translation import gettext
 
 from ..errors import SpotIDError
 from ..models import CameraClock, Image, Station, Survey, User
@@ -36,9 +37,12 @@ def camera_clock_set(
     Survey.objects.select_for_update(no_key=True).get(pk=survey.pk)
     photos = Image.objects.filter(station=station, camera=camera)
     if not photos.exists():
-        raise SpotIDError(f"{station.code} has no photo of a camera {camera or 'without a name'}.")
+        raise SpotIDError(
+            gettext("%(code)s has no photo of a camera %(camera)s.")
+            % {"code": station.code, "camera": camera or gettext("without a name")}
+        )
     if abs(offset_seconds) > _MOST:
-        raise SpotIDError("A clock cannot be corrected by more than 68 years.")
+        raise SpotIDError(gettext("A clock cannot be corrected by more than 68 years."))
     clock = CameraClock.objects.select_for_update().filter(station=station, camera=camera).first()
     before = clock.offset_seconds if clock else 0
     CameraClock.objects.update_or_create(
@@ -85,4 +89,7 @@ def _apply(photos, offset_seconds: int) -> int:  # type: ignore[no-untyped-def]
 def _check_years(photos) -> None:  # type: ignore[no-untyped-def]
     first, last = _YEARS
     if photos.filter(captured_at__year__lt=first).exists() or photos.filter(captured_at__year__gt=last).exists():
-        raise SpotIDError(f"With this offset photos would be from before {first} or after {last}. Nothing was changed.")
+        raise SpotIDError(
+            gettext("With this offset photos would be from before %(first)s or after %(last)s. Nothing was changed.")
+            % {"first": first, "last": last}
+        )

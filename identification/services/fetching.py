@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from django.db import transaction
+from django.utils.translation import gettext
 
 from ..errors import SpotIDError
 from ..models import EmbeddingModel, User
@@ -19,7 +20,7 @@ def model_fetch_request(*, name: str, acting_user: User) -> None:
 
     administrators_only(acting_user)
     if name not in {known.name for known in published()}:
-        raise SpotIDError(f"There is no published network {name!r}.")
+        raise SpotIDError(gettext("There is no published network %(name)s.") % {"name": repr(name)})
     with transaction.atomic():
         audit_record(acting_user=acting_user, action=ASKED, target=acting_user, after={"name": name})
         transaction.on_commit(lambda: _enqueue(name, acting_user.pk))

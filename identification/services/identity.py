@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from django.db import transaction
+from django.utils.translation import gettext
 
 from .. import permissions
 from ..errors import Contradiction, SpotIDError, UndoRefused
@@ -63,10 +64,10 @@ def detections_judge(
     """
     chosen = sorted({detection.pk: detection for detection in detections}.values(), key=lambda row: row.pk)
     if len(chosen) < 2:
-        raise SpotIDError("Choose at least two photos.")
+        raise SpotIDError(gettext("Choose at least two photos."))
     most = MOST_JUDGED if verdict == Verdict.MATCH else _MOST_PAIRED
     if len(chosen) > most:
-        raise SpotIDError(f"Choose at most {most} photos for this at a time.")
+        raise SpotIDError(gettext("Choose at most %(number)s photos for this at a time.") % {"number": most})
     decisions = []
     for index, second in enumerate(chosen[1:], 1):
         if verdict == Verdict.MATCH:
@@ -173,10 +174,12 @@ def detection_assign(
     if detection.individual_id == individual.pk:
         return None
     if individual.retired:
-        raise SpotIDError(f"{individual.code} is retired; choose the individual that stands for it now.")
+        raise SpotIDError(
+            gettext("%(code)s is retired; choose the individual that stands for it now.") % {"code": individual.code}
+        )
     members = list(individual.detections.select_related("image__survey__population"))
     if not members:
-        raise SpotIDError(f"{individual.code} has no photo left to match with.")
+        raise SpotIDError(gettext("%(code)s has no photo left to match with.") % {"code": individual.code})
     likeness = dict(
         Candidate.objects.filter(anchor=detection, detection__in=members).values_list("detection_id", "probability")
     )
@@ -202,7 +205,10 @@ def _require(acting_user: User | None, action: Action, detections: Iterable[Dete
     surveys = {detection.image.survey for detection in detections}
     if acting_user is not None and surveys and not permissions.may_for_all(acting_user, action, surveys):
         raise UndoRefused(
-            "A match with a photo of another survey is concerned, in which you may not do this. Nothing was changed."
+            gettext(
+                "A match with a photo of another survey is concerned, in which you may not do this. "
+                "Nothing was changed."
+            )
         )
 
 
@@ -212,7 +218,9 @@ def individual_affirm(*, acting_user: User | None, individual: Individual) -> No
     population_lock(individual.population_id)
     individual.refresh_from_db()
     if individual.retired:
-        raise SpotIDError(f"{individual.code} is retired: it is part of another individual, or of none.")
+        raise SpotIDError(
+            gettext("%(code)s is retired: it is part of another individual, or of none.") % {"code": individual.code}
+        )
     if individual.declared:
         return
     individual.declared = True

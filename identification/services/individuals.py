@@ -5,12 +5,16 @@ from __future__ import annotations
 from collections.abc import Collection
 
 from django.db import transaction
+from django.utils.translation import gettext
 
 from ..errors import SpotIDError
-from ..matching.graph import SignedGraph
-from ..models import Detection, Individual, Population, Triage, User, Verdict
-from ..selectors.graph import component_of, contradictions_among, edges_among
+from ..models import Detection, Individual, Population, Triage, User
+from ..prepared import Given, Prepared
+from ..selectors.graph import Surroundings
 from .audit import audit_record
+
+_LOCKED = Prepared(lambda: Population.objects.select_for_update(no_key=True).filter(pk=Given("population")))
+_FOUNDED = Prepared(lambda: Individual.objects.filter(founder__any_of=Given("boxes")).order_by())
 
 
 def population_lock(population_id: int) -> Population:
@@ -18,7 +22,10 @@ def population_lock(population_id: int) -> Population:
 
     Rows that name the population can be written by others meanwhile: they do not wait, and nobody waits for them.
     """
-    return Population.objects.select_for_update(no_key=True).get(pk=population_id)
+    found = _LOCKED(population=population_id)
+    if not found:
+        raise Population.DoesNotExist
+    return found[0]
 
 
 def individuals_resolve(*, population: Population, detections: Collection[int]) -> list[Individual]:
@@ -28,40 +35,44 @@ def individuals_resolve(*, population: Population, detections: Collection[int]) 
     individual that stands for another component nothing of it is assigned. Call it with the population locked. Returns
     the individuals that stand for the components, contradictory ones left out.
     """
-    members = component_of(detections)
-    graph = SignedGraph.of(edges_among(members, Verdict.MATCH))
-    components: list[frozenset[int]] = []
-    contradictory: list[frozenset[int]] = []
-    for part in graph.components(members):
-        (contradictory if contradictions_among(part) else components).append(part)
-    _move_founders(components)
+    return individuals_follow(population=population, around=Surroundings.of(detections))
+
+
+def individuals_follow(*, population: Population, around: Surroundings) -> list[Individual]:
+    """The same where what stands around the detections was read under the lock."""
+    components, contradictory = around.parts()
+    founded = _founded(around)
+    if _move_founders(around, components, founded):
+        founded = _founded(around)
     standing = []
     for part in components:
-        individual = _individual_for(population, part)
-        _assign(part, individual)
+        individual = _individual_for(population, part, [founded[pk] for pk in part if pk in founded])
+        _assign(
+            [pk for pk in part if around.boxes[pk].individual != (individual.pk if individual else None)], individual
+        )
         if individual is not None:
             standing.append(individual)
     for part in contradictory:
-        astray = Detection.objects.filter(pk__in=part, individual__isnull=False).exclude(individual__founder__in=part)
-        astray.update(individual=None)
+        own = {founded[pk].pk for pk in part if pk in founded}
+        _assign([pk for pk in part if around.boxes[pk].individual not in {None, *own}], None)
     return standing
 
 
-def _move_founders(components: list[frozenset[int]]) -> None:
-    """When an individual fell apart, let its larger founderless part keep the code."""
-    founders = {
-        i.founder_id: i for i in Individual.objects.filter(founder__in=[d for part in components for d in part])
-    }
-    taken = {index for index, part in enumerate(components) if part & founders.keys()}
+def _founded(around: Surroundings) -> dict[int, Individual]:
+    """The individuals that these detections founded, by detection."""
+    return {row.founder_id: row for row in _FOUNDED(boxes=list(around.boxes))}
+
+
+def _move_founders(around: Surroundings, components: list[frozenset[int]], founders: Collection[int]) -> bool:
+    """When an individual fell apart, let its larger founderless part keep the code. Returns whether one moved."""
+    moved = False
+    taken = {index for index, part in enumerate(components) if not part.isdisjoint(founders)}
     for index, part in enumerate(components):
         if index in taken or len(part) < 2:
             continue
-        former = (
-            Individual.objects.filter(detections__in=part, retired=False, declared=False)
-            .distinct()
-            .order_by("number")
-            .first()
-        )
+        assigned = {found for pk in part if (found := around.boxes[pk].individual) is not None}
+        formers = Individual.objects.filter(pk__in=assigned, retired=False, declared=False).order_by("number")
+        former = formers.first() if assigned else None
         if former is None:
             continue
         home = next((other for other in components if former.founder_id in other), frozenset())
@@ -69,10 +80,12 @@ def _move_founders(components: list[frozenset[int]]) -> None:
             former.founder_id = min(part)
             former.save(update_fields=["founder"])
             taken.add(index)
+            moved = True
+    return moved
 
 
-def _individual_for(population: Population, part: frozenset[int]) -> Individual | None:
-    founded = list(Individual.objects.filter(founder__in=part).order_by("number"))
+def _individual_for(population: Population, part: frozenset[int], founded: Collection[Individual]) -> Individual | None:
+    founded = sorted(founded, key=lambda individual: individual.number)
     kept = [individual for individual in founded if individual.declared or individual.name]
     if len(part) == 1 and not kept:
         for individual in founded:
@@ -91,7 +104,7 @@ def _individual_for(population: Population, part: frozenset[int]) -> Individual 
 
 
 def _retire(individual: Individual, successor: Individual | None) -> None:
-    if individual.retired and individual.merged_into == successor:
+    if individual.retired and individual.merged_into_id == (successor.pk if successor else None):
         return
     individual.retired, individual.merged_into = True, successor
     individual.save(update_fields=["retired", "merged_into"])
@@ -105,8 +118,9 @@ def _create(population: Population, *, founder_id: int, declared: bool = False) 
     )
 
 
-def _assign(part: frozenset[int], individual: Individual | None) -> None:
-    Detection.objects.filter(pk__in=part).exclude(individual=individual).update(individual=individual)
+def _assign(detections: Collection[int], individual: Individual | None) -> None:
+    if detections:
+        Detection.objects.filter(pk__in=detections).update(individual=individual)
 
 
 @transaction.atomic
@@ -117,16 +131,18 @@ def individual_declare(*, acting_user: User | None, detection: Detection) -> Ind
     if detection.individual is not None:
         return detection.individual
     if detection.category != "animal" or not detection.usable:
-        raise SpotIDError("Only a usable detection of an animal can be declared an individual.")
+        raise SpotIDError(gettext("Only a usable detection of an animal can be declared an individual."))
     if detection.triage == Triage.OTHER:
-        raise SpotIDError("This box is marked as another species; restore it before it is declared an individual.")
+        raise SpotIDError(
+            gettext("This box is marked as another species; restore it before it is declared an individual.")
+        )
     individual = Individual.objects.filter(founder=detection).first()
     if individual is None:
         individual = _create(population, founder_id=detection.pk, declared=True)
     else:
         individual.declared, individual.retired, individual.merged_into = True, False, None
         individual.save(update_fields=["declared", "retired", "merged_into"])
-    _assign(frozenset([detection.pk]), individual)
+    _assign([detection.pk], individual)
     audit_record(
         acting_user=acting_user,
         action="individual.declare",
@@ -156,11 +172,40 @@ def individual_undeclare(*, acting_user: User | None, individual: Individual) ->
 
 
 @transaction.atomic
+def individual_number(*, acting_user: User | None, individual: Individual, number: int) -> Individual:
+    """Give an individual that was made in this very transaction the number that it has in the catalogue it comes from.
+
+    Nobody has seen the one it had, so that one is free again. Raises SpotIDError when the number is another's, or none.
+    """
+    population = population_lock(individual.population_id)
+    if not 0 < number < 2**31 - 1:
+        raise SpotIDError(gettext("%(number)s is no number of an individual.") % {"number": number})
+    if Individual.objects.filter(population=population, number=number).exclude(pk=individual.pk).exists():
+        raise SpotIDError(gettext("Another individual has the number %(number)s.") % {"number": number})
+    individual.refresh_from_db()
+    before, last = individual.number, population.last_number
+    individual.number = number
+    individual.save(update_fields=["number"])
+    population.last_number = max(number, last - 1 if before == last else last)
+    population.save(update_fields=["last_number"])
+    individual.population.last_number = population.last_number
+    audit_record(
+        acting_user=acting_user,
+        action="individual.number",
+        target=individual,
+        survey=individual.founder.image.survey,
+        before={"number": before},
+        after={"number": number},
+    )
+    return individual
+
+
+@transaction.atomic
 def individual_rename(*, acting_user: User | None, individual: Individual, name: str) -> Individual:
     """Give an individual a name; the code stays what it was."""
     name = " ".join("".join(c for c in name if c.isprintable()).split())
     if len(name) > 120:
-        raise SpotIDError("A name may have at most 120 characters.")
+        raise SpotIDError(gettext("A name may have at most 120 characters."))
     population_lock(individual.population_id)
     individual.refresh_from_db()
     before = individual.name

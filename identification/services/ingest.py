@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import zoneinfo
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
@@ -14,28 +14,35 @@ from django.db import IntegrityError, transaction
 from django.db.models.functions import Now
 
 from ..errors import SpotIDError
+from ..imports.camtrapr import INDIVIDUAL, SPECIES, Layout, layout_of
 from ..inference import photos
 from ..models import Image, IngestReport, SkippedPhoto, Station, Survey, User, Work
 from .audit import audit_record
 from .clocks import clocks_apply
 from .events import events_rebuild
+from .imported_before import Beforehand
 from .matching import matching_invalidate
 from .queue import work_enqueue
 from .surveys import survey_get_or_create
 
 Progress = Callable[[int, int, str], None]
+# Files of a folder after which it is told that there are more: a network drive may take long for many.
+_LOOKED = 50
 
 
 @dataclass
 class IngestResult:
-    """What one run found. `skipped`: (relative path, code, reason)."""
+    """What one run found. `skipped`: (relative path, code, reason). `layout`: what folders with more than stations and
+    cameras in them seem to mean, where the survey has no station pattern."""
 
     survey: Survey
+    report: IngestReport | None = None
     found: int = 0
     new: int = 0
     known: int = 0
     unknown_time: int = 0
     skipped: list[tuple[str, str, str]] = field(default_factory=list)
+    layout: Layout | None = None
 
 
 @dataclass(frozen=True)
@@ -57,9 +64,13 @@ def survey_ingest(
     edges: Path | None = None,
     acting_user: User | None = None,
     progress: Progress | None = None,
+    refused: Iterable[tuple[str, str, str]] = (),
+    beforehand: Beforehand | None = None,
 ) -> IngestResult:
     """Read every photo below a folder into a survey and enqueue the new ones.
 
+    refused: (relative path, code, reason) of files that never came as far as the folder; the report lists them, too.
+    beforehand: what a detector has found on them already.
     A photo is known by its content. An unchanged file (path, size, time) is not even opened again. Raises SpotIDError
     for a folder, time zone or pattern that cannot be used.
     """
@@ -83,22 +94,24 @@ def survey_ingest(
         survey.station_pattern = station_pattern
     survey.source_root = str(root)
     survey.save(update_fields=["station_pattern", "source_root"])
-    run = _Run(survey, root, edges.absolute() if edges else None)
+    run = IngestRun(survey, root, edges.absolute() if edges else None, beforehand)
+    run.result.skipped.extend(refused)
     run.walk(progress)
     run.finish(acting_user)
     return run.result
 
 
-class _Run:
+class IngestRun:
     """One walk over one folder."""
 
-    def __init__(self, survey: Survey, root: Path, edges: Path | None) -> None:
+    def __init__(self, survey: Survey, root: Path, edges: Path | None, beforehand: Beforehand | None) -> None:
         self.survey = survey
+        self.beforehand = beforehand
         self.edges = edges
         self.zone = zoneinfo.ZoneInfo(survey.time_zone)
         self.pattern: re.Pattern[str] | None = photos.compile_pattern(survey.station_pattern)
         self.result = IngestResult(survey)
-        self.report = IngestReport.objects.create(survey=survey)
+        self.report = self.result.report = IngestReport.objects.create(survey=survey)
         self.root = root
         self.stations = {station.code: station for station in survey.stations.all()}
         self.by_file: dict[tuple[str, int, int], _Known] = {}
@@ -112,7 +125,15 @@ class _Run:
     def walk(self, progress: Progress | None) -> None:
         if progress is not None:
             progress(0, 0, "Looking through the folder")
-        entries = list(photos.walk(self.root))
+        entries = []
+        for entry in photos.walk(self.root):
+            entries.append(entry)
+            if progress is not None and len(entries) % _LOOKED == 0:
+                progress(0, 0, "Looking through the folder")
+        if self.pattern is None and not self.survey.crops_only:
+            layout = layout_of(entry.relative_path for entry in entries if photos.is_photo(entry))
+            if layout is not None and layout.sure and {SPECIES, INDIVIDUAL} & set(layout.levels):
+                self.result.layout = layout
         for done, entry in enumerate(entries, 1):
             if photos.is_photo(entry):
                 self.result.found += 1
@@ -140,7 +161,8 @@ class _Run:
 
     def _meet_again(self, known: _Known, found: Any) -> None:
         """Content that the survey has: a copy, or the same file at a new place (then the row follows it)."""
-        if known.source_path != photos.storable_path(found.path) and photos.openable_path(known.source_path).exists():
+        where = photos.openable_path(known.source_path)
+        if where != found.path and where.exists():
             reason = f"The same photo as {known.relative_path}; it is kept once."
             self.result.skipped.append((found.relative_path, "duplicate", reason))
             return
@@ -170,6 +192,7 @@ class _Run:
             "gps_latitude": gps[0],
             "gps_longitude": gps[1],
             "edges_path": self._edges_of(found),
+            "imported": self.beforehand.said_of(found.relative_path) if self.beforehand else {},
         }
         try:
             with transaction.atomic():

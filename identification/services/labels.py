@@ -1,7 +1,8 @@
 """A sorted archive becomes confirmed matches of their own provenance; why so: docs/decisions/0013-imported-labels.md.
 
-One animal at a time, each in a transaction of its own: a run that was killed is gone on with, and a second one adds
-only what is new. What people have decided stands: what collides with it is told and left alone.
+One animal at a time, and of one with many photos some at a time, each in a transaction of its own: who reviews waits
+for no more than that, a run that was killed is gone on with, and a second one adds only what is new. What people have
+decided stands: what collides with it is told and left alone.
 """
 
 from __future__ import annotations
@@ -9,7 +10,6 @@ from __future__ import annotations
 import codecs
 from collections import defaultdict
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 
 from django.db import transaction
@@ -39,25 +39,13 @@ from ..permissions import Action
 from .annotation import detection_annotate
 from .audit import audit_record
 from .decisions import decision_undo
-from .individuals import individual_declare, individual_rename, individual_undeclare, population_lock
-from .label_graph import IMPORTED, UNDONE, imports_correct, imports_remembered, labelled_join
+from .individuals import individual_rename, individual_undeclare, population_lock
+from .label_animals import Animal, Groups, LabelReport, Members, Naming
+from .label_graph import IMPORTED, UNDONE, imports_correct, imports_loosened, imports_rejoined, imports_remembered
 from .matching import UNFINISHED
 
 Progress = Callable[[int, int, str], None]
 _SHOWN = 20
-
-
-@dataclass
-class LabelReport:
-    """What came of an import. told: sentences about what was left alone and why."""
-
-    photos: int = 0
-    animals: int = 0
-    matches: int = 0
-    declared: int = 0
-    named: int = 0
-    flanks: int = 0
-    told: list[str] = field(default_factory=list)
 
 
 def labels_import(
@@ -77,6 +65,25 @@ def labels_import(
     report = LabelReport()
     paths = dict(survey.images.values_list("relative_path", "pk"))
     labels = _folders(paths, report) if truth == "folders" else labels_of_table(_read(Path(truth)), paths)
+    return labels_apply(
+        survey=survey, labels=labels, acting_user=acting_user, join_flanks=join_flanks, report=report, progress=progress
+    )
+
+
+def labels_apply(
+    *,
+    survey: Survey,
+    labels: dict[str, set[Label]],
+    acting_user: User | None,
+    join_flanks: bool = False,
+    report: LabelReport | None = None,
+    progress: Progress | None = None,
+) -> LabelReport:
+    """The same of labels that somebody has read already, by the photos' paths below the ingested root."""
+    _require(acting_user, survey)
+    report = report or LabelReport()
+    paths = dict(survey.images.values_list("relative_path", "pk"))
+    labels = {path: said for path, said in labels.items() if path in paths}
     if not labels:
         raise SpotIDError(" ".join(["No photo of this survey has a label in that truth.", *report.told]))
     apart = names_of_both_sides(labels)
@@ -86,13 +93,35 @@ def labels_import(
             "nothing says that both sides are one animal's; --join-flanks says it."
         )
     groups = _groups(survey, labels, paths, join_flanks, report)
-    known = _correct(survey, groups, join_flanks, acting_user, report)
-    for done, (identity, members) in enumerate(sorted(groups.items()), 1):
-        with transaction.atomic():
-            _import_animal(survey, identity, members, known, acting_user, report)
+    labels_join(
+        survey=survey, groups=groups, acting_user=acting_user, report=report, join_flanks=join_flanks, progress=progress
+    )
+    return report
+
+
+def labels_join(
+    *,
+    survey: Survey,
+    groups: Groups,
+    acting_user: User | None,
+    report: LabelReport,
+    join_flanks: bool = False,
+    progress: Progress | None = None,
+    naming: Naming | None = None,
+    source: str = "",
+) -> None:
+    """The same of boxes that are known to show an animal each. naming: what to call the animals, instead of what they
+    are called in the labels. source: of which catalogue these are (`label_graph.note_of`)."""
+    _require(acting_user, survey)
+    naming = naming or Naming()
+    known, loosened = _correct(survey, groups, join_flanks, acting_user, report, source)
+    order = sorted(groups.items(), key=lambda item: (naming.rank(title(item[0])), item[0]))
+    for done, (identity, members) in enumerate(order, 1):
+        Animal(survey, identity, known, acting_user, report, naming, source).join(members)
         if progress is not None:
             progress(done, len(groups), identity[0])
-    return report
+    if loosened:
+        imports_rejoined(survey=survey, acting_user=acting_user, source=source)
 
 
 def _require(acting_user: User | None, survey: Survey) -> None:
@@ -130,26 +159,27 @@ def _folders(paths: Mapping[str, int], report: LabelReport) -> dict[str, set[Lab
     return {path: said for path, said in labels_of_folders(paths).items() if path.split("/", 1)[0] not in left_out}
 
 
-Members = list[tuple[int, Label]]
-
-
 def _correct(
-    survey: Survey, groups: dict[Identity, Members], join_flanks: bool, acting_user: User | None, report: LabelReport
-) -> dict[int, Identity]:
+    survey: Survey, groups: Groups, join_flanks: bool, acting_user: User | None, report: LabelReport, source: str
+) -> tuple[dict[int, Identity], bool]:
     """Which animal each photo shows, by this truth and else by what an import said of it before.
 
-    Imported matches that this contradicts are taken back; who lost one is put into its group, to be joined anew.
+    Imported matches that this contradicts are taken back; who lost one is put into its group, to be joined anew, also
+    where a run was killed before it could do so. Returns also whether anybody lost one.
     """
     here = {pk for members in groups.values() for pk, _ in members}
-    before = imports_remembered(survey)
+    standing = imports_remembered(survey, source)
+    before = imports_loosened(survey, source) | standing
+    lost = before.keys() - standing.keys()
     known = {pk: label.identity for pk, label in before.items()}
     known.update({pk: identity for identity, members in groups.items() for pk, _ in members})
     same = {title(identity): identity for identity in groups}
-    for pk in imports_correct(survey=survey, known=known, acting_user=acting_user, told=report.told):
+    lost.update(imports_correct(survey=survey, known=known, acting_user=acting_user, told=report.told, source=source))
+    for pk in sorted(lost):
         if pk not in here and not before[pk].says_nothing:
             label = before[pk].joined() if join_flanks else before[pk]
             groups[same.get(title(label.identity), label.identity)].append((pk, label))
-    return known
+    return known, bool(lost)
 
 
 def _groups(
@@ -191,81 +221,6 @@ def _groups(
     return groups
 
 
-def _import_animal(
-    survey: Survey,
-    identity: Identity,
-    members: Members,
-    known: Mapping[int, Identity],
-    acting_user: User | None,
-    report: LabelReport,
-) -> None:
-    population_lock(survey.population_id)
-    name = title(identity)
-    rows = Detection.objects.in_bulk([pk for pk, _ in members])
-    flanks, kept = _set_flanks(rows, members, acting_user, report)
-    fresh = Detection.objects.select_related("image__survey").filter(pk__in=kept).order_by("pk")
-    decisions, joined = labelled_join(list(fresh), name, known, acting_user, report.told)
-    declared = named = False
-    individual = None
-    if joined:
-        first = joined[0]
-        first.refresh_from_db()
-        if first.individual is None and len(kept) == 1:
-            individual_declare(acting_user=acting_user, detection=first)
-            first.refresh_from_db()
-            declared = True
-        individual = first.individual
-        named = individual is not None and _name(individual, name, acting_user, report)
-    report.animals += 1
-    report.matches += len(decisions)
-    report.declared += declared
-    report.named += named
-    report.flanks += len(flanks)
-    if decisions or declared or named or flanks:
-        audit_record(
-            acting_user=acting_user,
-            action=IMPORTED,
-            target=individual or survey,
-            survey=survey,
-            before={"flanks": {str(pk): flank for pk, flank in flanks.items()}},
-            after={
-                "label": name,
-                "decisions": [decision.pk for decision in decisions],
-                "declared": individual.pk if individual and declared else None,
-                "named": individual.pk if individual and named else None,
-            },
-        )
-
-
-def _set_flanks(
-    rows: dict[int, Detection], members: Members, acting_user: User | None, report: LabelReport
-) -> tuple[dict[int, str], list[int]]:
-    """Former flanks of those that were set, and the detections that go on. A person's other word stands."""
-    former, kept = {}, []
-    for pk, label in members:
-        row = rows[pk]
-        if label.flank and row.flank_by_person and row.flank != label.flank:
-            report.told.append(
-                f"{row.image.relative_path}: the truth says {label.flank} flank and a person {row.flank}; left alone."
-            )
-            continue
-        kept.append(pk)
-        if label.flank and not row.flank_by_person:
-            former[pk] = row.flank
-            detection_annotate(acting_user=acting_user, detections=[row], flank=label.flank)
-    return former, kept
-
-
-def _name(individual: Individual, name: str, acting_user: User | None, report: LabelReport) -> bool:
-    if individual.name == name:
-        return False
-    if individual.name:
-        report.told.append(f"{individual.code} is called {individual.name} already and keeps that name; here {name}.")
-        return False
-    individual_rename(acting_user=acting_user, individual=individual, name=name)
-    return True
-
-
 def labels_undo(*, survey: Survey, acting_user: User | None, progress: Progress | None = None) -> LabelReport:
     """Take everything back that imports made in the survey: matches, names, declarations, flanks.
 
@@ -286,6 +241,7 @@ def labels_undo(*, survey: Survey, acting_user: User | None, progress: Progress 
             _undo_animal(survey, entry, acting_user, report)
         if progress is not None:
             progress(done, len(entries), str(entry.after["label"]))
+    report.animals = len({str(entry.after["label"]) for entry in entries})
     return report
 
 
@@ -293,7 +249,7 @@ def _undo_animal(survey: Survey, entry: AuditEntry, acting_user: User | None, re
     population_lock(survey.population_id)
     said = entry.after
     # A name would keep an individual that has no match left.
-    named = Individual.objects.filter(pk=said["named"], name=said["label"]).first()
+    named = Individual.objects.filter(pk=said["named"], name=said.get("name") or said["label"]).first()
     if named is not None:
         individual_rename(acting_user=acting_user, individual=named, name="")
         report.named += 1
@@ -311,7 +267,6 @@ def _undo_animal(survey: Survey, entry: AuditEntry, acting_user: User | None, re
         if row is not None and not _annotated_since(row, entry):
             detection_annotate(acting_user=acting_user, detections=[row], flank=flank, flank_said=False)
             report.flanks += 1
-    report.animals += 1
     report.matches += len(taken)
     audit_record(
         acting_user=acting_user,

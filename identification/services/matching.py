@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
 from django.conf import settings
@@ -11,6 +12,7 @@ from django.db import connection, transaction
 from ..errors import SpotIDError
 from ..models import ProcessingState, Survey, User, Work
 from .audit import audit_record
+from .silence import held, lease_keep
 from .work import LeaseLost, heartbeat, this_worker
 
 UNFINISHED = (ProcessingState.PENDING, ProcessingState.RUNNING)
@@ -105,6 +107,20 @@ def matching_renew(*, claim: MatchingClaim, progress: float) -> None:
     heartbeat()
 
 
+def matching_held(claim: MatchingClaim) -> AbstractContextManager[None]:
+    """While the survey is matched, and what hangs on that is done, whether there is something to say or not."""
+    seconds = settings.SPOTID_LEASE_SECONDS
+
+    def fail(reason: str) -> None:
+        if Survey.objects.filter(pk=claim.survey_id, matching_state=Survey.Matching.RUNNING).exists():
+            matching_fail(claim=claim, reason=reason)
+
+    return held(
+        renew=lambda: lease_keep("identification_survey", claim.survey_id, claim.token, seconds, prefix="matching_"),
+        fail=fail,
+    )
+
+
 def matching_hold(*, populations: Iterable[int]) -> list[Survey]:
     """Hold the surveys of populations, in one order, until the transaction ends; boxes are locked before, if at all.
 
@@ -136,11 +152,11 @@ def matching_fail(*, claim: MatchingClaim, reason: str) -> None:
         )
 
 
+_DIED = "The worker died while matching. Match again."
 _EXPIRED = """
 UPDATE identification_survey SET matching_lease_until = NULL, matching_token = 0,
     matching_state = CASE WHEN matching_attempts >= %s THEN 'failed' ELSE 'stale' END,
-    matching_error = CASE WHEN matching_attempts >= %s THEN 'The worker died while matching. Match again.'
-        ELSE '' END
+    matching_error = CASE WHEN matching_attempts >= %s THEN %s ELSE '' END
 WHERE matching_state = 'running' AND (matching_lease_until < clock_timestamp() OR matching_worker = ANY(%s))
 """
 
@@ -149,5 +165,5 @@ def matching_expire(*, dead_workers: list[str]) -> int:
     """End leases that ran out or whose worker is gone; returns how many."""
     attempts = settings.SPOTID_MAX_ATTEMPTS
     with connection.cursor() as cursor:
-        cursor.execute(_EXPIRED, [attempts, attempts, dead_workers])
+        cursor.execute(_EXPIRED, [attempts, attempts, _DIED, dead_workers])
         return cursor.rowcount

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import time
-from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any
@@ -13,8 +12,9 @@ from django.db import InterfaceError, OperationalError, transaction
 from django.db.models.functions import Now
 
 from ..inference import engines
+from ..inference.compared import ComparedPairs
 from ..inference.comparison import PairScore
-from ..inference.probabilities import pair_model, probabilities, stored_evidence
+from ..inference.probabilities import pair_model, probability, stored_evidence
 from ..matching.candidates import Scored, compatible, keep, through_a_third
 from ..models import Candidate, Detection, Flank, Population, Survey
 from ..selectors.calibration import active_calibration
@@ -22,7 +22,8 @@ from ..selectors.graph import population_graph
 from .activation import active_model
 from .coats import coats_complete, load_coats, nearest_coats
 from .flanks import flanks_estimate
-from .matching import MatchingClaim, matching_claim, matching_fail, matching_fence, matching_renew
+from .learned import LearnedFindings, learned_findings
+from .matching import MatchingClaim, matching_claim, matching_fail, matching_fence, matching_held, matching_renew
 from .proposals import proposals_refresh
 from .work import LeaseLost
 
@@ -31,9 +32,11 @@ Progress = Callable[[int, int, str], None]
 
 # Up to this many detections every pair is verified; beyond, of each anchor so many by votes and by vectors.
 VERIFY_ALL = 250
-SHORTLIST = 40
+SHORTLIST = 45
 # Anchors whose nearest are asked of the database at once.
 _PORTION = 50
+# Candidates that are made and written at once.
+_ROWS = 1000
 _RENEW_SECONDS = 5.0
 _SIDES = (Flank.LEFT, Flank.RIGHT)
 
@@ -47,10 +50,11 @@ def survey_match(*, survey_id: int, progress: Progress | None = None) -> bool:
     if claim is None:
         return False
     try:
-        proposals_refresh(survey=Survey.objects.get(pk=survey_id))
-        _Run(claim, progress).match()
-        flanks_estimate(survey=Survey.objects.get(pk=survey_id))
-        _calibrate(survey_id)
+        with matching_held(claim):
+            proposals_refresh(survey=Survey.objects.get(pk=survey_id))
+            _Run(claim, progress).match()
+            flanks_estimate(survey=Survey.objects.get(pk=survey_id))
+            _calibrate(survey_id)
     except LeaseLost:
         logger.info("survey %s changed while it was matched", survey_id)
     except (OperationalError, InterfaceError):
@@ -79,10 +83,6 @@ def _sharpness(detections: list[int]) -> dict[int, float]:
     return {pk: float(value) for pk, value in rows.iterator() if isinstance(value, int | float)}
 
 
-def _weight(result: PairScore) -> float:
-    return (result.evidence.weight or 0.0) if result.evidence is not None else 0.0
-
-
 class _Run:
     def __init__(self, claim: MatchingClaim, progress: Progress | None) -> None:
         self.claim = claim
@@ -97,22 +97,23 @@ class _Run:
         self.model = pair_model(features, coefficients, self.coats.calibration.version)
         self.flank = {side.detection: side.flank for side in self.sides}
         self.sharpness = _sharpness([side.detection for side in self.sides])
+        self.learned = LearnedFindings()
 
     def match(self) -> None:
         anchors = [index for index, side in enumerate(self.sides) if side.survey == self.survey.pk]
-        seen: dict[tuple[int, int], PairScore] = {}
-        scored: dict[int, list[tuple[Scored, PairScore]]] = defaultdict(list)
+        compared = ComparedPairs()
         for done, (i, others) in enumerate(self._to_verify(anchors)):
             self._tell(done, len(anchors))
-            for j in others:
-                if i == j or not compatible(self.sides[i], self.sides[j]):
-                    continue
-                pair = (i, j) if i < j else (j, i)
-                if pair not in seen:
-                    seen[pair] = self.coats.compare(*pair)
-                other = self.sides[j].detection
-                scored[i].append((Scored(other, seen[pair].score, self.graph.root(other)), seen[pair]))
-        self._store(scored)
+            chosen = [j for j in others if i != j and compatible(self.sides[i], self.sides[j])]
+            # The other way round it was verified when the other one was the anchor.
+            compared.add(i, chosen, [compared.find(j, i) or self.coats.compare(min(i, j), max(i, j)) for j in chosen])
+        ranked = {}
+        for i in compared:
+            self._tell(len(anchors), len(anchors))
+            ranked[i] = self._ranked(i, compared)
+        best = {i: [compared.others(i)[place] for place in places] for i, places in ranked.items()}
+        self.learned = learned_findings(chosen=best, sides=self.sides, coats=self.coats, tell=self._tell)
+        self._store(compared, ranked)
 
     def _to_verify(self, anchors: list[int]) -> Iterator[tuple[int, Sequence[int]]]:
         """Every anchor with the positions that it is verified against."""
@@ -134,39 +135,38 @@ class _Run:
         if self.progress is not None:
             self.progress(done, total, "")
 
-    def _store(self, scored: dict[int, list[tuple[Scored, PairScore]]]) -> None:
-        engine = f"{engines.local_version()}, {self.coats.calibration.version}, {self.model.version}"[:120]
-        weights = {
-            self.sides[i].detection: {item.detection: _weight(result) for item, result in pairs}
-            for i, pairs in scored.items()
-        }
-        rows = []
-        for i, pairs in scored.items():
-            by_detection = {item.detection: result for item, result in pairs}
-            evidence = self._evidence(i, pairs)
-            for rank, item in enumerate(keep(self._linked(i, pairs, weights)), 1):
-                result = by_detection[item.detection]
-                rows.append(
-                    Candidate(
-                        anchor_id=self.sides[i].detection,
-                        detection_id=item.detection,
-                        rank=rank,
-                        similarity=result.similarity,
-                        inliers=result.inliers,
-                        score=result.score,
-                        probability=result.probability,
-                        evidence=evidence[item.detection],
-                        engine=engine,
-                    )
-                )
-        said = probabilities(self.model, [row.evidence for row in rows], [row.rank for row in rows])
-        for row, probability in zip(rows, said, strict=True):
-            row.probability = row.probability if probability is None else probability
+    def _ranked(self, i: int, compared: ComparedPairs) -> list[int]:
+        """Which of an anchor's pairs to store, best first: their places among all that were compared with it.
+
+        Each ranks as high as what speaks for it, itself or through a third photo.
+        """
+        weights = dict(zip(compared.others(i), compared.weights(i), strict=True))
+        thirds = [third for third, weight in weights.items() if weight > 0 and third in compared]
+        known = {third: dict(zip(compared.others(third), compared.weights(third), strict=True)) for third in thirds}
+        through = through_a_third(i, {**known, i: weights})
+        ranked, place = [], {}
+        for position, (j, result) in enumerate(zip(compared.others(i), compared.results(i), strict=True)):
+            score, weight = result.score, through.get(j, 0.0)
+            if result.evidence is not None and weight > weights[j]:
+                score = max(score, self.coats.calibration.score(replace(result.evidence, weight=weight)))
+            other = self.sides[j].detection
+            place[other] = position
+            ranked.append(Scored(other, score, self.graph.root(other)))
+        return [place[item.detection] for item in keep(ranked)]
+
+    def _store(self, compared: ComparedPairs, ranked: dict[int, list[int]]) -> None:
+        """Write the candidates, an anchor at a time: a large survey has hundreds of thousands."""
         with transaction.atomic():
             matching_fence(claim=self.claim)
             self._check_model()
             Candidate.objects.filter(anchor__image__survey=self.survey).delete()
-            Candidate.objects.bulk_create(rows, batch_size=1000)
+            portion: list[Candidate] = []
+            for i, places in ranked.items():
+                portion += self._candidates(i, compared, places)
+                if len(portion) >= _ROWS:
+                    Candidate.objects.bulk_create(portion, batch_size=_ROWS)
+                    portion = []
+            Candidate.objects.bulk_create(portion, batch_size=_ROWS)
             Survey.objects.filter(pk=self.survey.pk).update(
                 matching_state=Survey.Matching.DONE,
                 matched_at=Now(),
@@ -175,29 +175,37 @@ class _Run:
                 matching_error="",
             )
 
-    def _linked(
-        self, i: int, pairs: list[tuple[Scored, PairScore]], weights: dict[int, dict[int, float]]
-    ) -> list[Scored]:
-        """The compared pairs for ranking: each as high as what speaks for it, itself or through a third photo."""
-        through = through_a_third(self.sides[i].detection, weights)
-        ranked = []
-        for item, result in pairs:
-            weight = through.get(item.detection, 0.0)
-            if result.evidence is not None and weight > _weight(result):
-                linked = replace(result.evidence, weight=weight)
-                item = replace(item, score=max(item.score, self.coats.calibration.score(linked)))
-            ranked.append(item)
-        return ranked
+    def _candidates(self, i: int, compared: ComparedPairs, places: list[int]) -> Iterator[Candidate]:
+        parts = [engines.local_version(), self.learned.engine, self.coats.calibration.version, self.model.version]
+        engine = ", ".join(part for part in parts if part)[:120]
+        others = compared.others(i)
+        for rank, (place, evidence) in enumerate(zip(places, self._evidence(i, compared, places), strict=True), 1):
+            result = compared.result(i, place)
+            evidence = self.learned.added(evidence, i, others[place])
+            said = probability(self.model, evidence)
+            yield Candidate(
+                anchor_id=self.sides[i].detection,
+                detection_id=self.sides[others[place]].detection,
+                rank=rank,
+                similarity=result.similarity,
+                inliers=result.inliers,
+                score=result.score,
+                probability=result.probability if said is None else said,
+                evidence=evidence,
+                engine=engine,
+            )
 
-    def _evidence(self, i: int, pairs: list[tuple[Scored, PairScore]]) -> dict[int, dict[str, Any]]:
-        """What probabilities are computed from, of all that were compared with the i-th, by detection."""
-        found = stored_evidence(
-            [self._known(i, item.detection, result) for item, result in pairs],
-            [item.score for item, _ in pairs],
-            [item.group for item, _ in pairs],
+    def _evidence(self, i: int, compared: ComparedPairs, places: list[int]) -> list[dict[str, Any]]:
+        """What probabilities are computed from, of some of all that were compared with the i-th."""
+        others = [self.sides[j].detection for j in compared.others(i)]
+        found = compared.results(i)
+        return stored_evidence(
+            [self._known(i, other, result) for other, result in zip(others, found, strict=True)],
+            [result.score for result in found],
+            [self.graph.root(other) for other in others],
             self.graph.root(self.sides[i].detection),
+            places,
         )
-        return {item.detection: said for (item, _), said in zip(pairs, found, strict=True)}
 
     def _known(self, i: int, other: int, result: PairScore) -> Any:
         """The evidence of a pair with what is known of both photos beside their coats."""

@@ -6,11 +6,15 @@ Nothing here loads an engine by itself; what puts a model to use is in `activati
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+import tempfile
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, BinaryIO, Protocol
 
+from django.conf import settings
 from django.db import IntegrityError, transaction
+from django.utils.text import get_valid_filename
+from django.utils.translation import gettext
 
 from .. import permissions
 from ..errors import SpotIDError
@@ -30,7 +34,7 @@ class Card(Protocol):
 def administrators_only(acting_user: User | None) -> None:
     """Raise SpotIDError for an account that does not administer the installation. None is the command line."""
     if acting_user is not None and not permissions.is_administrator(acting_user):
-        raise SpotIDError("Models are for administrators.")
+        raise SpotIDError(gettext("Models are for administrators."))
 
 
 def model_register(
@@ -101,7 +105,10 @@ def free_name(name: str, checksum: str, config: Mapping[str, Any]) -> str:
 def _already(name: str, checksum: str, config: Mapping[str, Any]) -> EmbeddingModel | None:
     there = EmbeddingModel.objects.filter(name=name).first()
     if there is not None and (there.checksum != checksum or there.config != config):
-        raise SpotIDError(f"There is a model named {name} already, with other weights; choose another name.")
+        raise SpotIDError(
+            gettext("There is a model named %(name)s already, with other weights; choose another name.")
+            % {"name": name}
+        )
     return there
 
 
@@ -133,12 +140,39 @@ def model_import(
     said = card if card is not None else carried
     if said is None:
         raise SpotIDError(
-            f"{path.name} carries no model card, so nobody knows what its vectors mean. Give one: a JSON file with "
-            "name, config, dimension, trained, training_data, licence and source."
+            gettext(
+                "%(name)s carries no model card, so nobody knows what its vectors mean. Give one: a JSON "
+                "file with name, config, dimension, trained, training_data, licence and source."
+            )
+            % {"name": path.name}
         )
     said = model_files.checked_card({**said, **({"name": name} if name else {})})
     (probe or model_files.probe)(path, said)
     return model_register(path=path, card=said, acting_user=acting_user)
+
+
+def model_upload(
+    *, chunks: Iterable[bytes], file_name: str, name: str = "", acting_user: User, probe: Probe | None = None
+) -> EmbeddingModel:
+    """`model_import` of a file that somebody sends piece by piece. Raises SpotIDError as that does."""
+    folder = Path(settings.SPOTID_WEIGHTS_DIR)
+    folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=".upload-", dir=folder) as work:
+        # Messages name the file as the person does; Django has stripped folders from the name.
+        file = Path(work) / f"{get_valid_filename(Path(file_name).stem)[:80]}.safetensors"
+        with file.open("wb") as out:
+            for chunk in chunks:
+                out.write(chunk)
+        return model_import(path=file, name=name, acting_user=acting_user, probe=probe)
+
+
+def model_download(*, model: EmbeddingModel, acting_user: User) -> BinaryIO:
+    """The file of `model_export`, open for reading; nothing stays on the disk. Raises SpotIDError as that does."""
+    folder_of_ours = Path(settings.SPOTID_WEIGHTS_DIR)
+    with tempfile.TemporaryDirectory(prefix=".export-", dir=folder_of_ours, ignore_cleanup_errors=True) as folder:
+        out = Path(folder) / "model.safetensors"
+        model_export(model=model, out=out, acting_user=acting_user)
+        return out.open("rb")
 
 
 def model_export(*, model: EmbeddingModel, out: Path, acting_user: User | None) -> Path:
@@ -153,7 +187,9 @@ def model_export(*, model: EmbeddingModel, out: Path, acting_user: User | None) 
     try:
         model_files.write_with_card(source, out, model_card(model))
     except OSError as error:
-        raise SpotIDError(f"{out} cannot be written: {error.strerror or error}.") from None
+        raise SpotIDError(
+            gettext("%(out)s cannot be written: %(error)s.") % {"out": out, "error": error.strerror or error}
+        ) from None
     audit_record(
         acting_user=acting_user, action="model.export", target=model, after={"name": model.name, "file": out.name}
     )
@@ -184,9 +220,9 @@ def model_retire(*, model: EmbeddingModel, acting_user: User | None) -> Embeddin
     administrators_only(acting_user)
     model = EmbeddingModel.objects.select_for_update().get(pk=model.pk)
     if model.state == EmbeddingModel.State.ACTIVE:
-        raise SpotIDError(f"{model} is active. Activate another model, which retires it.")
+        raise SpotIDError(gettext("%(model)s is active. Activate another model, which retires it.") % {"model": model})
     if ModelActivation.objects.filter(model=model, state__in=ModelActivation.OPEN).exists():
-        raise SpotIDError(f"{model} is being activated. Cancel that first.")
+        raise SpotIDError(gettext("%(model)s is being activated. Cancel that first.") % {"model": model})
     if model.state == EmbeddingModel.State.RETIRED:
         return model
     before, model.state = model.state, EmbeddingModel.State.RETIRED
@@ -213,11 +249,14 @@ def model_forget_vectors(*, model: EmbeddingModel, acting_user: User | None) -> 
     model = EmbeddingModel.objects.select_for_update().get(pk=model.pk)
     active = EmbeddingModel.objects.filter(state=EmbeddingModel.State.ACTIVE).first()
     if active == model:
-        raise SpotIDError(f"{model} is active; its vectors are needed.")
+        raise SpotIDError(gettext("%(model)s is active; its vectors are needed.") % {"model": model})
     if active is not None and model_before(active) == model:
-        raise SpotIDError(f"{model} served before {active}; its vectors make going back immediate.")
+        raise SpotIDError(
+            gettext("%(model)s served before %(active)s; its vectors make going back immediate.")
+            % {"model": model, "active": active}
+        )
     if ModelActivation.objects.filter(model=model, state__in=ModelActivation.OPEN).exists():
-        raise SpotIDError(f"{model} is being activated. Cancel that first.")
+        raise SpotIDError(gettext("%(model)s is being activated. Cancel that first.") % {"model": model})
     EncodingFailure.objects.filter(model=model).delete()
     count, _ = Embedding.objects.filter(model=model).delete()
     drop_vector_index(model)

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from django.conf import settings
+from django.utils.translation import gettext
 
 from ..errors import SpotIDError
 
@@ -35,10 +36,12 @@ def probe_apart(path: Path, card: Mapping[str, Any]) -> None:
                 check=False,
             )
         except subprocess.TimeoutExpired:
-            raise SpotIDError(f"The network could not be tried within {_SECONDS} seconds.") from None
+            raise SpotIDError(
+                gettext("The network could not be tried within %(number)s seconds.") % {"number": _SECONDS}
+            ) from None
     if done.returncode == 0:
         return
     said = [line for line in done.stderr.splitlines() if line.startswith("CommandError: ")]
     if said:
         raise SpotIDError(said[-1].removeprefix("CommandError: "))
-    raise SpotIDError("The network could not be tried: the process that loaded it ended by itself.")
+    raise SpotIDError(gettext("The network could not be tried: the process that loaded it ended by itself."))

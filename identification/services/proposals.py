@@ -11,6 +11,7 @@ from uuid import uuid4
 from django.conf import settings
 from django.db import transaction
 from django.utils import timezone
+from django.utils.translation import gettext
 
 from ..errors import Contradiction, SpotIDError, UndoRefused
 from ..matching.events import PAIRED_CAMERAS, Group, Shot, bursts_of, groups_of, links
@@ -133,17 +134,19 @@ def proposal_confirm(
     shots = [shot for shot in proposal_shots([held])[held.pk] if detections is None or shot.detection in detections]
     foreign = set(detections or ()) - set(held.detections.values_list("pk", flat=True))
     if foreign:
-        raise SpotIDError("A photo that does not belong to the group was sent along. Nothing was recorded.")
+        raise SpotIDError(gettext("A photo that does not belong to the group was sent along. Nothing was recorded."))
     if len(shots) < 2:
-        raise SpotIDError("Leave at least two photos ticked, or say that it is not one animal.")
+        raise SpotIDError(gettext("Leave at least two photos ticked, or say that it is not one animal."))
     rows = Detection.objects.filter(pk__in=[shot.detection for shot in shots]).select_related("image__survey")
     comparable = set(Detection.objects.comparable().filter(pk__in=rows).values_list("pk", flat=True))
     by_id = {row.pk: row for row in rows}
     if comparable != by_id.keys():
-        raise SpotIDError("A photo of the group was set aside meanwhile. Look at it again.")
+        raise SpotIDError(gettext("A photo of the group was set aside meanwhile. Look at it again."))
     clashing = contradictions_among(component_of(by_id))
     if clashing:
-        raise Contradiction("Earlier decisions say that photos of this group are different animals.", pairs=clashing)
+        raise Contradiction(
+            gettext("Earlier decisions say that photos of this group are different animals."), pairs=clashing
+        )
     batch, decisions = uuid4(), []
     for link in links(Group(held.kind, tuple(shots))):
         if link.second in component_of([link.first]):
@@ -189,10 +192,12 @@ def proposal_dismiss(*, acting_user: User | None, proposal: LinkProposal, at: da
 
 @dataclass
 class Answered:
-    """What became of several proposals. refused: each with the reason and the pairs that it collides with."""
+    """What became of several proposals. waiting: matches of two named animals, for a curator; refused: each with the
+    reason and the pairs that it collides with."""
 
     done: list[LinkProposal] = field(default_factory=list)
     matches: int = 0
+    waiting: list[Decision] = field(default_factory=list)
     refused: list[tuple[LinkProposal, SpotIDError]] = field(default_factory=list)
 
 
@@ -208,7 +213,8 @@ def proposals_confirm(
             answered.refused.append((proposal, refused))
         else:
             answered.done.append(proposal)
-            answered.matches += len(decisions)
+            answered.waiting += [row for row in decisions if row.proposed]
+            answered.matches += sum(not row.proposed for row in decisions)
     return answered
 
 
@@ -235,9 +241,9 @@ def proposal_reopen(*, acting_user: User | None, proposal: LinkProposal, any_use
     population_lock(proposal.survey.population_id)
     held = LinkProposal.objects.select_for_update(of=("self",)).select_related("survey").get(pk=proposal.pk)
     if held.state == State.OPEN:
-        raise UndoRefused("This group is open already.")
+        raise UndoRefused(gettext("This group is open already."))
     if held.decided_by_id != (acting_user.pk if acting_user else None) and not any_user:
-        raise UndoRefused("This answer is somebody else's; a curator can take it back.")
+        raise UndoRefused(gettext("This answer is somebody else's; a curator can take it back."))
     before = held.state
     written = Decision.objects.filter(batch=held.batch, undoes__isnull=True, undone_by__isnull=True)
     count = 0
@@ -268,7 +274,7 @@ def proposals_undo_last(*, acting_user: User, survey: Survey) -> tuple[int, int]
     own = LinkProposal.objects.filter(survey=survey, decided_by=acting_user).exclude(state=State.OPEN)
     last = own.order_by("-decided_at").values_list("decided_at", flat=True).first()
     if last is None:
-        raise UndoRefused("There is no answer of yours left to take back here.")
+        raise UndoRefused(gettext("There is no answer of yours left to take back here."))
     proposals = list(own.filter(decided_at=last).select_related("survey"))
     with transaction.atomic():
         decisions = sum(proposal_reopen(acting_user=acting_user, proposal=proposal) for proposal in proposals)
@@ -278,9 +284,11 @@ def proposals_undo_last(*, acting_user: User, survey: Survey) -> tuple[int, int]
 def _open(proposal: LinkProposal) -> LinkProposal:
     held = LinkProposal.objects.select_for_update(of=("self",)).select_related("survey").filter(pk=proposal.pk).first()
     if held is None:
-        raise SpotIDError("The group is no longer what it was: its photos or their times changed.")
+        raise SpotIDError(gettext("The group is no longer what it was: its photos or their times changed."))
     if held.state != State.OPEN:
-        raise SpotIDError(f"The group was answered meanwhile: {held.get_state_display().lower()}.")
+        raise SpotIDError(
+            gettext("The group was answered meanwhile: %(state)s.") % {"state": held.get_state_display().lower()}
+        )
     return held
 
 

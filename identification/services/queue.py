@@ -9,6 +9,7 @@ from django.conf import settings
 from django.db import transaction
 from django.db.models import Q
 from django.db.models.functions import Now
+from django.utils import timezone
 
 from ..models import Image, ProcessingState, Survey, User, Work
 from .audit import audit_record
@@ -50,6 +51,17 @@ def _put(batches: list[list[int]]) -> None:
 
     for batch in batches:
         async_task("identification.tasks.process_batch", batch, group="process")
+
+
+def queue_unlock() -> int:
+    """Let tasks be fetched again that a cluster had when it went, instead of after the queue's own `retry`.
+
+    One that another machine's cluster is at is taken twice: the second finds that it cannot be claimed.
+    """
+    from django_q.models import OrmQ
+
+    taken = OrmQ.objects.filter(key=settings.Q_CLUSTER["name"], lock__gt=timezone.now())
+    return taken.update(lock=timezone.now())
 
 
 @transaction.atomic

@@ -9,10 +9,16 @@ from django.utils import timezone
 from django_q.models import OrmQ
 
 from ..checks import TRAINING_CLUSTER
-from ..models import ModelActivation, ProcessingState, Survey, TrainingRun, Work
+from ..models import CalibrationRun, ModelActivation, ProcessingState, Survey, TrainingRun, Work
 from .activation import activation_enqueue, activation_expire
+from .calibration_due import calibrations_request_due
+from .calibration_queue import calibration_enqueue, calibration_expire
+from .export_queue import export_enqueue, export_expire, exports_forget, exports_waiting
+from .imports import import_enqueue, imports_tidy, imports_waiting
 from .matching import UNFINISHED, matching_enqueue_if_ready, matching_expire
 from .queue import work_enqueue
+from .receiving import ingest_enqueue, requests_waiting
+from .request_keys import request_keys_forget
 from .training import training_enqueue, training_expire
 from .triage_queue import triage_enqueue, triage_waiting
 from .work import dead_workers, work_expire
@@ -47,7 +53,10 @@ def reconcile() -> Reconciled:
         for survey in ready.exclude(images__work__state__in=UNFINISHED):
             surveys += matching_enqueue_if_ready(survey=survey)
     _reconcile_triage()
-    return Reconciled(expired + _reconcile_activation(), queued, surveys, _reconcile_training())
+    _reconcile_ingest()
+    _reconcile_imports()
+    expired += _reconcile_activation() + _reconcile_calibration() + _reconcile_exports()
+    return Reconciled(expired, queued, surveys, _reconcile_training())
 
 
 def _reconcile_activation() -> int:
@@ -59,11 +68,48 @@ def _reconcile_activation() -> int:
     return ended
 
 
+def _reconcile_calibration() -> int:
+    """End leases of calibrations whose worker is gone, and see that those which wait or are due are on the queue."""
+    ended = calibration_expire()
+    waiting = CalibrationRun.objects.filter(state=CalibrationRun.State.PENDING).values_list("pk", flat=True)
+    if waiting and not _waiting(settings.Q_CLUSTER["name"], {"calibrate"}):
+        for run_id in waiting:
+            calibration_enqueue(run_id=run_id)
+    calibrations_request_due()
+    return ended
+
+
 def _reconcile_triage() -> None:
     """See that requests for species scores which nobody is at are on the queue."""
     if not _waiting(settings.Q_CLUSTER["name"], {"triage"}):
         for survey_id in triage_waiting():
             triage_enqueue(survey_id=survey_id)
+
+
+def _reconcile_ingest() -> None:
+    """See that files which arrived and folders which were picked are on the queue."""
+    if not _waiting(settings.Q_CLUSTER["name"], {"ingest"}):
+        for request_id in requests_waiting():
+            ingest_enqueue(request_id=request_id)
+
+
+def _reconcile_imports() -> None:
+    """See that imports which wait are on the queue, and that files which nobody wants any more are deleted."""
+    if not _waiting(settings.Q_CLUSTER["name"], {"import"}):
+        for run_id in imports_waiting():
+            import_enqueue(run_id=run_id)
+    imports_tidy()
+
+
+def _reconcile_exports() -> int:
+    """End leases of exports whose worker is gone, see that those which wait are on the queue, remove what is over."""
+    ended = export_expire()
+    if not _waiting(settings.Q_CLUSTER["name"], {"export"}):
+        for run_id in exports_waiting():
+            export_enqueue(run_id=run_id)
+    exports_forget()
+    request_keys_forget()
+    return ended
 
 
 def _reconcile_training() -> int:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from django.db import transaction
+from django.utils.translation import gettext
 
 from ..errors import SpotIDError
 from ..models import Detection, ReviewPosition, Survey, User
@@ -14,7 +17,7 @@ PUT_OFF_KEPT = 500
 
 @transaction.atomic
 def review_position_set(*, user: User, survey: Survey, anchor: Detection | None) -> None:
-    """Remember the anchor that the reviewer looks at, so that leaving and coming back resumes there."""
+    """Remember the anchor that the reviewer works on, so that leaving and coming back resumes there."""
     ReviewPosition.objects.update_or_create(user=user, survey=survey, defaults={"anchor": anchor})
 
 
@@ -43,11 +46,12 @@ def review_anchor_return(*, user: User, survey: Survey, anchor: Detection | None
 
 
 @transaction.atomic
-def review_mode_set(*, user: User, survey: Survey, mode: str) -> None:
-    """Work by what an answer settles, or by photo, from now on."""
+def review_mode_set(*, user: User, survey: Survey, mode: str, focus: Mapping[str, str | int] | None = None) -> None:
+    """Work by what an answer settles, by photo, or on a part of the survey, which `focus` names, from now on."""
     if mode not in ReviewPosition.Mode.values:
-        raise SpotIDError(f"{mode!r} is no order of review.")
-    ReviewPosition.objects.update_or_create(user=user, survey=survey, defaults={"mode": mode})
+        raise SpotIDError(gettext("%(mode)s is no order of review.") % {"mode": repr(mode)})
+    chosen = {"mode": mode, "focus": dict(focus or {})}
+    ReviewPosition.objects.update_or_create(user=user, survey=survey, defaults=chosen)
 
 
 @transaction.atomic
@@ -70,7 +74,7 @@ def review_questions_return(*, user: User, survey: Survey) -> None:
 def survey_goal_set(*, acting_user: User, survey: Survey, goal: float) -> None:
     """Say which share of the true matches (0.5…1) has to be found for the review to count as finished."""
     if not 0.5 <= goal <= 1:
-        raise SpotIDError("The goal is a share between 50 and 100 %.")
+        raise SpotIDError(gettext("The goal is a share between 50 and 100 %."))
     before = survey.completeness_goal
     survey.completeness_goal = goal
     survey.save(update_fields=["completeness_goal"])

@@ -35,7 +35,8 @@ from ..models import (
 from .activation import active_model, models_hold
 from .annotation import image_people_refresh
 from .backgrounds import background_for
-from .media import detection_file, image_file, media_path
+from .imported import PEOPLE, found_imported, names_decide, people_add, species_apply, spoken_of
+from .media import detection_file, image_file, media_path, screen_copies
 from .work import Claim, work_fence
 
 Pixels = NDArray[np.uint8]
@@ -75,6 +76,7 @@ def decode(claim: Claim, context: PhotoContext) -> None:
     thumbnail = image_file(image.survey_id, image.pk, "thumbnail.jpg")
     photos.save_preview(media_path(preview), pixels, PREVIEW_LONGEST)
     photos.save_preview(media_path(thumbnail), pixels, THUMBNAIL_LONGEST)
+    screen_copies(preview, most=480)
     values: dict[str, Any] = {
         "preview": preview,
         "thumbnail": thumbnail,
@@ -90,41 +92,61 @@ def decode(claim: Claim, context: PhotoContext) -> None:
 
 
 def detect(claim: Claim, context: PhotoContext) -> None:
-    """Find animals, people and vehicles, unless boxes of the present engine are there already."""
+    """Find animals, people and vehicles; what an import found stands for a detector."""
     image = context.image
-    if image.survey.crops_only:
-        found = engines.finished_crop(context.pixels)
-    else:
-        background = None if engines.detector_weights() else background_for(image, context.pixels)
-        found = engines.detect(context.pixels, background)
+    found = _look(image, context.pixels)
     with transaction.atomic():
         work_fence(claim=claim)
         _replace_boxes(image, found)
+        people_add(image=image, width=context.pixels.shape[1], height=context.pixels.shape[0])
         Image.objects.filter(pk=image.pk).update(detector=found.engine, detector_note=found.note)
         image_people_refresh(image=image)
+        species_apply(images=[image.pk])
+        names_decide(image=image)
     image.refresh_from_db(fields=["detector", "detector_note", "has_person"])
     context.detections = list(image.detections.filter(category=Category.ANIMAL))
 
 
+def _look(image: Image, pixels: Pixels) -> engines.Found:
+    if image.survey.crops_only:
+        return engines.finished_crop(pixels)
+    found = found_imported(image, pixels.shape[1], pixels.shape[0])
+    if found is not None:
+        return found
+    background = None if engines.detector_weights() else background_for(image, pixels)
+    return engines.detect(pixels, background)
+
+
 def _replace_boxes(image: Image, found: engines.Found) -> None:
     """Write the boxes found now. Older machine boxes go, unless a person has said something of them: those stay."""
-    there = list(image.detections.all())
-    keep = [detection for detection in there if _has_said(detection)]
+    there = list(image.detections.exclude(engine=PEOPLE))
+    if found.source == DetectionSource.IMPORTED:
+        spoken = set(spoken_of(image.detections.all()).values_list("pk", flat=True))
+        keep = [detection for detection in there if detection.pk in spoken]
+    else:
+        keep = [detection for detection in there if _has_said(detection)]
     wanted = [box for box in found.boxes if not _is_said_better(image, found, box, keep)]
     corners = {(box.x1, box.y1, box.x2, box.y2) for box in wanted}
     for detection in there:
         if detection not in keep and not (detection.engine == found.engine and _corners(detection) in corners):
             detection.delete()
     for box in wanted:
-        Detection.objects.get_or_create(
+        row, made = Detection.objects.get_or_create(
             image=image,
             engine=found.engine,
             x1=box.x1,
             y1=box.y1,
             x2=box.x2,
             y2=box.y2,
-            defaults={"category": box.category, "confidence": box.confidence, "source": found.source},
+            defaults={
+                "category": box.category,
+                "confidence": box.confidence,
+                "source": found.source,
+                "species": box.species,
+            },
         )
+        if box.species and not made and not row.species:
+            Detection.objects.filter(pk=row.pk).update(species=box.species)
 
 
 def _is_said_better(image: Image, found: engines.Found, box: engines.FoundBox, keep: list[Detection]) -> bool:
@@ -178,6 +200,7 @@ def isolate(claim: Claim, context: PhotoContext) -> None:
         }
         for kind, name in names.items():
             photos.save(media_path(name), getattr(coat, kind))
+        screen_copies(names["crop"], most=1600)
         values: dict[str, Any] = {**names, "segmenter": coat.segmenter, "quality": coat.quality}
         estimate = estimates([Sighting(detection.pk, model=heading_left(coat.quality))], [])[detection.pk]
         values |= {"left_probability": estimate.left, "flank_evidence": estimate.evidence}

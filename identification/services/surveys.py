@@ -5,6 +5,7 @@ from __future__ import annotations
 import zoneinfo
 
 from django.db import connection, transaction
+from django.utils.translation import gettext
 
 from ..errors import SpotIDError
 from ..models import Detection, Individual, MatchEdge, Population, Survey, User, Verdict
@@ -26,22 +27,34 @@ def survey_get_or_create(
     """
     name, population = name.strip(), population.strip()
     if not name:
-        raise SpotIDError("A survey needs a name.")
+        raise SpotIDError(gettext("A survey needs a name."))
     if max(len(name), len(population)) > _LONGEST_NAME:
-        raise SpotIDError(f"Names of surveys and populations may have at most {_LONGEST_NAME} characters.")
+        raise SpotIDError(
+            gettext("Names of surveys and populations may have at most %(number)s characters.")
+            % {"number": _LONGEST_NAME}
+        )
     if time_zone:
         check_time_zone(time_zone)
     survey = Survey.objects.filter(name__iexact=name).select_related("population").first()
     if survey is not None:
         if population and survey.population.name.casefold() != population.strip().casefold():
-            raise SpotIDError(f"{survey.name} belongs to the population {survey.population.name}, not to {population}.")
+            raise SpotIDError(
+                gettext("%(name)s belongs to the population %(other)s, not to %(population)s.")
+                % {"name": survey.name, "other": survey.population.name, "population": population}
+            )
         if crops_only != survey.crops_only and survey.images.exists():
-            kind = "finished crops" if survey.crops_only else "whole photos"
-            raise SpotIDError(f"{survey.name} holds {kind}; use another survey for the other kind.")
+            kind = gettext("finished crops") if survey.crops_only else gettext("whole photos")
+            raise SpotIDError(
+                gettext("%(name)s holds %(kind)s; use another survey for the other kind.")
+                % {"name": survey.name, "kind": kind}
+            )
         if time_zone and time_zone != survey.time_zone:
             raise SpotIDError(
-                f"The camera clocks of {survey.name} run in {survey.time_zone}; its photos were read so. "
-                "Change it in the admin, or use another survey."
+                gettext(
+                    "The camera clocks of %(name)s run in %(time_zone)s; its photos were read so. Change it "
+                    "in the admin, or use another survey."
+                )
+                % {"name": survey.name, "time_zone": survey.time_zone}
             )
         return survey
     wanted = population.strip() or name
@@ -63,7 +76,8 @@ def check_time_zone(name: str) -> None:
         zoneinfo.ZoneInfo(name)
     except (zoneinfo.ZoneInfoNotFoundError, ValueError, OSError):
         raise SpotIDError(
-            f"{name!r} is no time zone. Use a name such as Asia/Kolkata, Africa/Windhoek or UTC."
+            gettext("%(name)s is no time zone. Use a name such as Asia/Kolkata, Africa/Windhoek or UTC.")
+            % {"name": repr(name)}
         ) from None
 
 

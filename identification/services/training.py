@@ -17,6 +17,7 @@ from django.db import IntegrityError, connection, transaction
 from django.db.models import DateTimeField, F, Func, Value
 from django.db.models.functions import Now
 from django.utils import timezone
+from django.utils.translation import gettext
 
 from ..checks import TRAINING_CLUSTER
 from ..errors import SpotIDError
@@ -80,7 +81,7 @@ def training_plan(
 def _too_few_to_tell(photos: TrainingSet, test_share: float, kept: bool) -> list[str]:
     """Whether the comparison at the end can find a difference at all. kept: animals have parts of earlier trainings."""
     measured = max(2, round(photos.repeated * test_share))
-    if measured >= _TELLING_INDIVIDUALS:
+    if photos.refusals() or measured >= _TELLING_INDIVIDUALS:
         return []
     hint = f"A larger test share ({test_share:g} now) measures on more and learns from fewer."
     if kept:
@@ -156,7 +157,7 @@ def training_request(
                 after={"population": population.pk, "start_model": start_model and start_model.pk, "config": config},
             )
     except IntegrityError:
-        raise SpotIDError("A training is going on already. Cancel it or wait.") from None
+        raise SpotIDError(gettext("A training is going on already. Cancel it or wait.")) from None
     if enqueue:
         training_enqueue(run_id=run.pk)
     return run
@@ -195,7 +196,7 @@ def training_cancel(*, run: TrainingRun, acting_user: User | None) -> TrainingRu
     administrators_only(acting_user)
     run = TrainingRun.objects.select_for_update().get(pk=run.pk)
     if run.state not in TrainingRun.OPEN:
-        raise SpotIDError(f"The training is over: {run.get_state_display().lower()}.")
+        raise SpotIDError(gettext("The training is over: %(state)s.") % {"state": run.get_state_display().lower()})
     if run.state == State.PENDING:
         run.state, run.stage, run.finished_at = State.CANCELLED, "Cancelled", timezone.now()
     else:
@@ -213,7 +214,8 @@ def training_resume(*, run: TrainingRun, acting_user: User | None, enqueue: bool
             run = TrainingRun.objects.select_for_update().get(pk=run.pk)
             if run.state not in (State.CANCELLED, State.FAILED):
                 raise SpotIDError(
-                    f"Only a cancelled or failed training can go on; this one is {run.get_state_display().lower()}."
+                    gettext("Only a cancelled or failed training can go on; this one is %(state)s.")
+                    % {"state": run.get_state_display().lower()}
                 )
             refusals = _disk_refusal(run.start_model, run.config)
             if refusals:
@@ -223,7 +225,7 @@ def training_resume(*, run: TrainingRun, acting_user: User | None, enqueue: bool
             run.save(update_fields=["state", "stage", "cancel_requested", "attempts", "error", "finished_at"])
             audit_record(acting_user=acting_user, action="training.resume", target=run)
     except IntegrityError:
-        raise SpotIDError("Another training is going on. Cancel it or wait.") from None
+        raise SpotIDError(gettext("Another training is going on. Cancel it or wait.")) from None
     if enqueue:
         training_enqueue(run_id=run.pk)
     return run

@@ -22,7 +22,7 @@ from ..inference import training as learning
 from ..inference.training_calibration import evaluation_of, judge_similarity
 from ..inference.training_report import Measured, measure
 from ..models import Detection, TrainingRun, User
-from ..selectors.training import compared_runs, latest_run
+from ..selectors.training import TRAINING_SHARE, compared_runs, latest_run
 from ..selectors.training_set import TrainingRow, training_set
 from .coats import load_coats
 from .models import free_name, model_register
@@ -39,8 +39,6 @@ from .work import LeaseLost, stopping_asked
 logger = logging.getLogger(__name__)
 Progress = Callable[[int, int, str], None]
 
-# What is left for measuring when the training itself is through.
-_TRAINING_SHARE = 0.9
 _TELL_SECONDS = 1.0
 _ASK_SECONDS = 2.0
 PARTS_FILE, REPORT_FILE = "photos.json", "report.html"
@@ -165,7 +163,7 @@ class _Training:
         )
         if trained.cancelled:
             raise _Stopped
-        self.teller.say(now=True, progress=_TRAINING_SHARE, history=_plain(trained.history), stage="Calibrating")
+        self.teller.say(now=True, progress=TRAINING_SHARE, history=_plain(trained.history), stage="Calibrating")
         judged = self._judge_similarity(parts, trained)
         measured = measure(
             parts.test,
@@ -188,7 +186,7 @@ class _Training:
         sides, coats = load_coats(self.run.population, set(images))
 
         def tell(done: int, total: int, what: str) -> None:
-            self.teller.say(progress=_TRAINING_SHARE, stage=f"{what}, {done} of {total}"[:64])
+            self.teller.say(progress=TRAINING_SHARE, stage=f"{what}, {done} of {total}"[:64])
             self.teller.check()
 
         return judge_similarity(rows, sides, coats, trained=trained, tell=tell)
@@ -230,7 +228,7 @@ class _Training:
         written = self.teller.say(
             epoch=step.epoch,
             epochs=step.epochs,
-            progress=_TRAINING_SHARE * step.fraction,
+            progress=TRAINING_SHARE * step.fraction,
             stage=step.message[:1].upper() + step.message[1:64],
             **news,
         )
@@ -241,7 +239,7 @@ class _Training:
             self.teller.check()
 
     def _measuring(self, done: int, total: int, what: str) -> None:
-        share = _TRAINING_SHARE + (1 - _TRAINING_SHARE) * done / max(1, total)
+        share = TRAINING_SHARE + (1 - TRAINING_SHARE) * done / max(1, total)
         self.teller.say(progress=min(1.0, share), stage=what[:64])
         self.teller.check()
 

@@ -13,6 +13,7 @@ from typing import Any
 
 from django.db import transaction
 from django.db.models import Exists, OuterRef, Q
+from django.utils.translation import gettext, ngettext
 
 from ..errors import SpotIDError, UndoRefused
 from ..models import (
@@ -64,24 +65,31 @@ def detections_triage(
     """
     if triage not in Triage.values:
         raise SpotIDError(
-            f"{triage!r} is no answer; use one of {', '.join(value or 'nothing' for value in Triage.values)}."
+            gettext("%(triage)s is no answer; use one of %(values)s.")
+            % {"triage": repr(triage), "values": ", ".join(value or "nothing" for value in Triage.values)}
         )
-    rows = _locked([detection.pk for detection in detections])
+    rows = boxes_locked([detection.pk for detection in detections])
     if any(row.category != Category.ANIMAL for row in rows):
-        raise SpotIDError("Only animals have a species to be told.")
+        raise SpotIDError(gettext("Only animals have a species to be told."))
     if triage == Triage.OTHER and not with_matched:
-        held = in_confirmed_matches([row.pk for row in rows if row.triage != Triage.OTHER])
-        if held:
-            raise SpotIDError(
-                f"{_boxes(len(held))} in confirmed matches or as declared animals. Take them out of their individuals "
-                "first, or say that they are to be left out all the same. Nothing was changed."
-            )
+        matched_refuse([row for row in rows if row.triage != Triage.OTHER])
     states = {row.pk: (triage, by_person) for row in rows if (row.triage, row.triage_by_person) != (triage, by_person)}
     return Triaged(_write(acting_user, rows, states, TRIAGED, {"triage": triage, "by_person": by_person}), len(states))
 
 
-def _boxes(number: int) -> str:
-    return "1 of the boxes stands" if number == 1 else f"{number} of the boxes stand"
+def matched_refuse(rows: Iterable[Detection]) -> None:
+    """Raise SpotIDError where one of the boxes stands in a confirmed match or is a declared animal."""
+    if held := in_confirmed_matches([row.pk for row in rows]):
+        raise SpotIDError(
+            ngettext(
+                "%(n)s of the boxes stands in confirmed matches or as declared animals. Take them out of their "
+                "individuals first, or say that they are to be left out all the same. Nothing was changed.",
+                "%(n)s of the boxes stand in confirmed matches or as declared animals. Take them out of their "
+                "individuals first, or say that they are to be left out all the same. Nothing was changed.",
+                len(held),
+            )
+            % {"n": len(held)}
+        )
 
 
 @transaction.atomic
@@ -95,12 +103,17 @@ def triage_below(
     """
     triage_hold([survey])
     if triage_version(survey) != version:
-        raise SpotIDError("The scores were computed anew in the meantime. Look at them again. Nothing was changed.")
+        raise SpotIDError(
+            gettext("The scores were computed anew in the meantime. Look at them again. Nothing was changed.")
+        )
     rows = list(below_threshold(survey, threshold))
     if len(rows) != expected:
         raise SpotIDError(
-            f"{len(rows)} boxes are below {threshold:g} now, not {expected}: somebody worked on them in the meantime. "
-            "Nothing was changed."
+            gettext(
+                "%(number)s boxes are below %(threshold)s now, not %(expected)s: somebody worked on them "
+                "in the meantime. Nothing was changed."
+            )
+            % {"number": len(rows), "threshold": f"{threshold:g}", "expected": expected}
         )
     return detections_triage(acting_user=acting_user, detections=rows, triage=Triage.OTHER, by_person=by_person)
 
@@ -113,13 +126,13 @@ def triage_undo(*, acting_user: User | None, entry: AuditEntry) -> Triaged:
     Raises UndoRefused when the entry is no triage, or was taken back already.
     """
     if entry.action != TRIAGED:
-        raise UndoRefused("That was no triage of species.")
+        raise UndoRefused(gettext("That was no triage of species."))
     assert entry.survey_id is not None
     triage_hold(Survey.objects.filter(pk=entry.survey_id))
     if AuditEntry.objects.filter(action=UNDONE, survey=entry.survey_id, after__undoes=entry.pk).exists():
-        raise UndoRefused("This has been taken back already.")
+        raise UndoRefused(gettext("This has been taken back already."))
     before = {int(pk): (state[0], state[1]) for pk, state in entry.before["boxes"].items()}
-    rows = _locked(before)
+    rows = boxes_locked(before)
     now = (entry.after["triage"], entry.after["by_person"])
     matched = in_confirmed_matches([pk for pk, (triage, _) in before.items() if triage == Triage.OTHER])
     same = (row for row in rows if (row.triage, row.triage_by_person) == now and row.pk not in matched)
@@ -128,7 +141,8 @@ def triage_undo(*, acting_user: User | None, entry: AuditEntry) -> Triaged:
     return Triaged(_write(acting_user, rows, states, UNDONE, {"undoes": entry.pk}), len(states), left)
 
 
-def _locked(ids: Collection[int]) -> list[Detection]:
+def boxes_locked(ids: Collection[int]) -> list[Detection]:
+    """The boxes with their surveys, in the order of their ids, held until the transaction ends."""
     triage_hold(Survey.objects.filter(images__detections__in=ids).distinct())
     rows = (
         Detection.objects.select_for_update(of=("self",), no_key=True)
@@ -179,14 +193,14 @@ def _write(
         )
         gone = [row for row in own if row.triage == Triage.OTHER != before[row.pk][0]]
         back = [row for row in own if row.triage != Triage.OTHER == before[row.pk][0]]
-        _take_in(survey, back)
-        _take_out(gone)
+        boxes_take_in(survey, back)
+        boxes_take_out(gone)
         proposals_follow(detections=[*gone, *back])
         triage_request(survey=survey)
     return tuple(entries)
 
 
-def _take_out(gone: list[Detection]) -> None:
+def boxes_take_out(gone: list[Detection]) -> None:
     """Drop the pairs with what takes no part any more. An anchor that lost a candidate has room for another."""
     ids = [row.pk for row in gone]
     matching_hold(populations={row.image.survey.population_id for row in gone})
@@ -197,7 +211,7 @@ def _take_out(gone: list[Detection]) -> None:
         matching_invalidate(survey=one)
 
 
-def _take_in(survey: Survey, back: list[Detection]) -> None:
+def boxes_take_in(survey: Survey, back: list[Detection]) -> None:
     """Match again what takes part again; what was not encoded meanwhile is caught up on."""
     if not back:
         return

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
 from django.conf import settings
@@ -10,6 +11,7 @@ from django.db.models import F
 
 from ..models import Survey, TriageRun, User
 from .audit import audit_record
+from .silence import held
 from .work import heartbeat
 
 
@@ -71,6 +73,25 @@ def triage_renew(*, claim: TriageClaim) -> None:
     with connection.cursor() as cursor:
         cursor.execute(_RENEW, [settings.SPOTID_LEASE_SECONDS, claim.survey_id])
     heartbeat()
+
+
+def triage_held(claim: TriageClaim) -> AbstractContextManager[None]:
+    """While scores are computed, whether there is something to say or not."""
+    return held(renew=lambda: _keep(claim), fail=lambda reason: triage_fail(claim=claim, reason=reason))
+
+
+_KEEP = """
+UPDATE identification_triagerun SET
+    lease_until = greatest(lease_until, clock_timestamp() + make_interval(secs => %s))
+WHERE survey_id IN (
+    SELECT survey_id FROM identification_triagerun
+    WHERE survey_id = %s AND lease_until IS NOT NULL AND served < %s FOR NO KEY UPDATE SKIP LOCKED)
+"""
+
+
+def _keep(claim: TriageClaim) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute(_KEEP, [settings.SPOTID_LEASE_SECONDS, claim.survey_id, claim.request])
 
 
 def triage_fail(*, claim: TriageClaim, reason: str) -> None:

@@ -17,10 +17,19 @@ from ..inference.appearances import KEY, appearances
 from ..matching.species import Named, species_named
 from ..matching.triage import VECTOR_SHARE, Learned, Rows, Scale, learn, likeness, ordinariness, thinned
 from ..models import Category, Detection, Embedding, EmbeddingModel, Survey, Triage, TriageRun
+from ..models.image import Unusable
 from .activation import active_model
 from .media import media_path
 from .triage_names import triage_names_apply
-from .triage_queue import TriageClaim, triage_claim, triage_fail, triage_renew, triage_request, triage_served
+from .triage_queue import (
+    TriageClaim,
+    triage_claim,
+    triage_fail,
+    triage_held,
+    triage_renew,
+    triage_request,
+    triage_served,
+)
 
 logger = logging.getLogger(__name__)
 Progress = Callable[[int, int, str], None]
@@ -62,7 +71,8 @@ def triage_run(*, survey_id: int, progress: Progress | None = None) -> bool:
         if triage_names_apply(survey=survey):
             # What that asked for is answered here: everything is read after it.
             claim = replace(claim, request=TriageRun.objects.get(survey=survey).requested)
-        _Scoring(claim, survey, progress).run()
+        with triage_held(claim):
+            _Scoring(claim, survey, progress).run()
     except (OperationalError, InterfaceError):
         raise
     except Exception as error:
@@ -74,17 +84,20 @@ def triage_run(*, survey_id: int, progress: Progress | None = None) -> bool:
 def marks_of(survey: Survey) -> Marks:
     """What is known in the whole population: the animals of its other surveys are of its species, too.
 
-    Wanted: marked so, confirmed as an individual, or called by its name. Other: marked so by a person, or called
-    another species. What software put aside by a score teaches it nothing.
+    Wanted: marked so, confirmed as an individual, or called by its name. Other: marked so by a person, called another
+    species, or said to show no animal. What software put aside by a score teaches it nothing.
     """
     population = survey.population
     marks = Marks()
     rows = Detection.objects.filter(image__survey__population=population, category=Category.ANIMAL).exclude(crop="")
-    values = ("pk", "triage", "triage_by_person", "species", "individual", "image", "image__event")
+    values = ("pk", "triage", "triage_by_person", "species", "individual", "image", "image__event", "usable")
     named = {name: species_named(name, population.species) for name in _names(rows)}
-    for pk, triage, by_person, species, individual, image, event in rows.order_by("pk").values_list(*values):
+    read = rows.order_by("pk").values_list(*values, "unusable_reason")
+    for pk, triage, by_person, species, individual, image, event, usable, reason in read:
         said = named[species]
-        if triage == Triage.OTHER:
+        if not usable and reason == Unusable.NOTHING:
+            wanted = False
+        elif triage == Triage.OTHER:
             wanted = False
             if not by_person and said != Named.OTHER:
                 continue

@@ -14,12 +14,14 @@ from dataclasses import dataclass
 
 from django.conf import settings
 from django.db import connection, transaction
+from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.models import F
 from django.db.models.functions import Now
 
 from ..errors import SpotIDError
 from ..models import Heartbeat, ProcessingStage, ProcessingState, Work
 from ..selectors.heartbeat import HEARTBEAT
+from .silence import spoken
 
 
 class LeaseLost(SpotIDError):
@@ -165,9 +167,15 @@ def _is_dead(worker: str) -> bool:
     return False
 
 
-def heartbeat(name: str = HEARTBEAT) -> None:
-    """Show that something lives, at most once a second."""
-    with connection.cursor() as cursor:
+def heartbeat(name: str = HEARTBEAT, *, by: BaseDatabaseWrapper | None = None) -> None:
+    """Show that work gets on, at most once a second. by: another connection, beside a long transaction."""
+    spoken()
+    beat(name, by=by)
+
+
+def beat(name: str = HEARTBEAT, *, by: BaseDatabaseWrapper | None = None) -> None:
+    """Show that something lives, whether it gets on or not."""
+    with (by or connection).cursor() as cursor:
         cursor.execute(
             "INSERT INTO identification_heartbeat (name, beat_at) VALUES (%s, clock_timestamp()) "
             "ON CONFLICT (name) DO UPDATE SET beat_at = clock_timestamp() "

@@ -1,11 +1,14 @@
-"""How many groups wait on the page "Same visit", for pages that lead there."""
+"""How much waits on other pages, for those that lead there: groups of one visit, boxes that may show no animal, matches
+of named animals."""
 
 from __future__ import annotations
 
 from django import template
 
 from ..models import Survey
+from ..selectors.joins import joins_count
 from ..selectors.proposals import proposals_open
+from ..selectors.triage import found_by_change
 
 register = template.Library()
 
@@ -13,3 +16,22 @@ register = template.Library()
 @register.simple_tag
 def groups_open(survey: Survey) -> int:
     return len(proposals_open(survey))
+
+
+# From so many boxes, and such a share of them, it is worth a person's while to look through them first.
+_WEAK_LEAST, _WEAK_SHARE = 5, 0.3
+
+
+@register.simple_tag
+def empties_likely(survey: Survey) -> int:
+    """How many undecided boxes were found without a detector's weights, where that is many; else 0."""
+    weak, found = found_by_change(survey)
+    return weak if weak >= _WEAK_LEAST and weak >= _WEAK_SHARE * found else 0
+
+
+@register.simple_tag(takes_context=True)
+def joins_waiting(context: template.Context) -> int:
+    """How many matches of named animals wait for the account that reads the page."""
+    request = context.get("request")
+    user = getattr(request, "user", None)
+    return joins_count(user) if user is not None and user.is_authenticated else 0

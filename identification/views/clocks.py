@@ -7,11 +7,13 @@ from django.contrib import messages
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect
 from django.urls import reverse
+from django.utils.translation import gettext
 from django.views.decorators.http import require_POST
 
 from ..errors import SpotIDError
 from ..models import Station
 from ..permissions import Action
+from ..presenting import photos_words
 from ..selectors.clocks import offset_words
 from ..services.clocks import camera_clock_set
 from .access import account, survey_of
@@ -34,7 +36,7 @@ def clock_set(request: HttpRequest, survey_id: int) -> HttpResponse:
     )
     form = ClockForm(request.POST)
     if not form.is_valid():
-        messages.error(request, "An offset is a whole number of seconds, such as -3600. Nothing was changed.")
+        messages.error(request, gettext("An offset is a whole number of seconds, such as -3600. Nothing was changed."))
         return back
     said = form.cleaned_data
     station = get_object_or_404(Station.objects.select_related("survey"), pk=said["station"], survey=survey)
@@ -49,7 +51,11 @@ def clock_set(request: HttpRequest, survey_id: int) -> HttpResponse:
     except SpotIDError as refused:
         messages.error(request, str(refused))
         return back
-    where = f"{station.code} {said['camera']}".strip()
-    offset, photos = offset_words(said["offset_seconds"]), f"{moved} {'photo' if moved == 1 else 'photos'}"
-    messages.success(request, f"Offset of {where}: {offset}. The times of {photos} moved; events and groups follow.")
+    where = f"{station.label} {said['camera']}".strip()
+    offset, photos = offset_words(said["offset_seconds"]), photos_words(moved)
+    messages.success(
+        request,
+        gettext("Offset of %(where)s: %(offset)s. The times of %(photos)s moved; events and groups follow.")
+        % {"where": where, "offset": offset, "photos": photos},
+    )
     return back

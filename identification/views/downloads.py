@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
-from django.http import FileResponse
+from django.http import FileResponse, HttpResponseRedirect
+from django.shortcuts import redirect
 
-from ..exports import survey_export_zip
+from ..exports import ExportOptions, survey_export_zip
+from ..exports.requests import export_request, is_small
 from ..models import Survey, User
 
 
-def export_download(*, survey: Survey, user: User, with_places: bool) -> FileResponse:
-    """The ZIP, named after the survey. Raises SpotIDError when it cannot be written. The caller asks permissions."""
+def export_download(*, survey: Survey, user: User, with_places: bool) -> FileResponse | HttpResponseRedirect:
+    """The ZIP, named after the survey; a large one is left to a worker, and the page of exports says how far it is.
+
+    Raises SpotIDError when it cannot be written. The caller asks permissions.
+    """
+    options = ExportOptions(with_places=with_places)
+    if not is_small([survey], options):
+        population = survey.population
+        export_request(acting_user=user, population=population, survey=survey, options=options, at_once=False)
+        return redirect("survey-exports", survey.pk)
     archive = survey_export_zip(survey=survey, acting_user=user, with_places=with_places)
     name = "".join(c if c.isalnum() or c in "-_" else "_" for c in survey.name)[:80]
     return FileResponse(

@@ -7,6 +7,7 @@ from django.core.paginator import Paginator
 from django.http import Http404, HttpRequest, HttpResponse, QueryDict
 from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
+from django.utils.translation import gettext, ngettext
 from django.views.decorators.http import require_POST, require_safe
 
 from .. import permissions
@@ -22,6 +23,7 @@ from ..services.proposals import (
     proposals_undo_last,
 )
 from .access import account, number, survey_of
+from .joins import tell_waiting
 
 GROUPS_PER_PAGE = 20
 
@@ -46,7 +48,12 @@ def link_confirm(request: HttpRequest, survey_id: int) -> HttpResponse:
     answered = proposals_confirm(acting_user=account(request), chosen=chosen)
     if answered.done:
         groups = _groups(len(answered.done))
-        messages.success(request, f"{groups} confirmed, {_number(answered.matches, 'match', 'matches')} recorded.")
+        messages.success(
+            request,
+            gettext("%(groups)s confirmed, %(matches)s recorded.")
+            % {"groups": groups, "matches": _matches(answered.matches)},
+        )
+        tell_waiting(request, answered.waiting)
     return _back(request, survey, answered)
 
 
@@ -56,7 +63,10 @@ def link_dismiss(request: HttpRequest, survey_id: int) -> HttpResponse:
     survey = survey_of(request, survey_id, Action.DECIDE)
     answered = proposals_dismiss(acting_user=account(request), proposals=_chosen(request.POST, survey))
     if answered.done:
-        messages.success(request, f"{_groups(len(answered.done))} left apart. Nothing is refused by that.")
+        messages.success(
+            request,
+            gettext("%(groups)s left apart. Nothing is refused by that.") % {"groups": _groups(len(answered.done))},
+        )
     return _back(request, survey, answered)
 
 
@@ -76,7 +86,11 @@ def link_undo(request: HttpRequest, survey_id: int) -> HttpResponse:
     except SpotIDError as refused:
         messages.info(request, str(refused))
     else:
-        messages.success(request, f"{_groups(groups)} open again, {_number(decisions, 'match', 'matches')} taken back.")
+        messages.success(
+            request,
+            gettext("%(groups)s open again, %(matches)s taken back.")
+            % {"groups": _groups(groups), "matches": _matches(decisions)},
+        )
     return _back(request, survey)
 
 
@@ -102,19 +116,22 @@ def _photos(form: QueryDict, proposal: LinkProposal) -> list[int]:
 def _back(request: HttpRequest, survey: Survey, answered: Answered | None = None) -> HttpResponse:
     if answered is not None:
         for proposal, refused in answered.refused:
-            where = (
-                "" if not isinstance(refused, Contradiction) else " Nothing of this group was recorded; it stays open."
-            )
-            messages.error(request, f"The group of {proposal.detections.count()} photos: {refused}{where}")
+            said = gettext("The group of %(number)s photos: %(refused)s") % {
+                "number": proposal.detections.count(),
+                "refused": refused,
+            }
+            if isinstance(refused, Contradiction):
+                said = f"{said} {gettext('Nothing of this group was recorded; it stays open.')}"
+            messages.error(request, said)
         if not answered.done and not answered.refused:
-            messages.info(request, "No group was ticked, or it is no longer what it was.")
+            messages.info(request, gettext("No group was ticked, or it is no longer what it was."))
     page = number(request.POST.get("page"))
     return redirect(reverse("survey-links", args=[survey.pk]) + (f"?page={page}" if page and page > 1 else ""))
 
 
 def _groups(count: int) -> str:
-    return _number(count, "group", "groups")
+    return ngettext("%(n)s group", "%(n)s groups", count) % {"n": count}
 
 
-def _number(count: int, one: str, many: str) -> str:
-    return f"{count} {one if count == 1 else many}"
+def _matches(count: int) -> str:
+    return ngettext("%(n)s match", "%(n)s matches", count) % {"n": count}

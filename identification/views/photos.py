@@ -3,23 +3,34 @@
 from __future__ import annotations
 
 from typing import Any
+from urllib.parse import urlencode
 
 from django import forms
 from django.contrib import messages
 from django.core.paginator import Paginator
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
+from django.urls import reverse
+from django.utils.html import format_html
+from django.utils.translation import gettext, gettext_lazy
 from django.views.decorators.http import require_POST, require_safe
 
 from .. import permissions
 from ..errors import SpotIDError
-from ..models import Flank
+from ..models import Detection, Flank
+from ..models.image import Unusable
+from ..naming import by_label
 from ..permissions import Action
+from ..selectors.checks import checks_asked
 from ..selectors.photos import boxes_of, neighbours_of, photo_filters, photos_of
+from ..selectors.review_modes import Scope, scope_parse
 from ..services.annotation import detection_annotate, detection_draw, detection_redraw
 from ..services.individuals import individual_declare
 from ..services.queue import work_requeue
-from .access import account, back, detection_of, image_of, number, survey_of
+from ..services.remarks import remark_record
+from .access import account, back, detection_of, image_of, number, safe_next, survey_of
+from .choosing import chooser_of_list
+from .review_aside import remark_asked
 
 PHOTOS_PER_PAGE = 60
 # In place of a flank: takes back what a person said of it.
@@ -35,11 +46,21 @@ def photo_list(request: HttpRequest, survey_id: int) -> HttpResponse:
     if chosen not in {item.name for item in filters}:
         chosen = "all"
     station = number(request.GET.get("station"))
-    photos = photos_of(user=user, survey=survey, chosen=chosen, station=station)
+    days = scope_parse({"mode": "date", "from": request.GET.get("from"), "to": request.GET.get("to")}) or Scope()
+    photos = photos_of(user=user, survey=survey, chosen=chosen, station=station, first=days.first, last=days.last)
     page = Paginator(photos, PHOTOS_PER_PAGE).get_page(request.GET.get("page"))
     context = {"survey": survey, "page": page, "filters": filters, "chosen": chosen, "station": station}
-    context["stations"] = list(survey.stations.order_by("code"))
-    context["query"] = f"show={chosen}" + (f"&station={station}" if station else "")
+    labels = [(row.pk, row.label) for row in by_label(survey.stations.all())]
+    context["stations"] = chooser_of_list(request, "station", labels)
+    narrowed = ({"station": station} if station else {}) | days.focus
+    context["query"] = urlencode({"show": chosen, **narrowed})
+    context |= {
+        "days": days,
+        "narrowed": urlencode(narrowed),
+        "may_decide": permissions.may(user, Action.DECIDE, survey),
+    }
+    # The part of a review that these photos are: by day where days were given, else by station.
+    context["part"] = days.query or (Scope("station", station=station).query if station else "")
     return render(request, "identification/photo_list.html", context)
 
 
@@ -55,7 +76,12 @@ def photo_detail(request: HttpRequest, image_id: int) -> HttpResponse:
         "neighbours": neighbours_of(user=user, image=image),
         "flanks": Flank.choices,
         "may": allowed,
+        "blurred": permissions.people_blurred(user, image),
+        "next": safe_next(request, request.GET.get("next", "")),
+        "drawing": number(request.GET.get("box")),
     }
+    # After a box was drawn for a question: the page waits for the photo, and leads back there.
+    context["waiting"] = bool(request.GET.get("wait")) and bool(context["next"])
     return render(request, "identification/photo_detail.html", context)
 
 
@@ -78,7 +104,7 @@ class BoxForm(forms.Form):
 class AnnotationForm(forms.Form):
     """One thing said of a box."""
 
-    flank = forms.ChoiceField(choices=[*Flank.choices, (WITHDRAW, "Not said")], required=False)
+    flank = forms.ChoiceField(choices=[*Flank.choices, (WITHDRAW, gettext_lazy("Not said"))], required=False)
     usable = forms.ChoiceField(choices=[("yes", "yes"), ("no", "no")], required=False)
     unusable_reason = forms.CharField(max_length=200, required=False)
 
@@ -89,15 +115,16 @@ def photo_draw(request: HttpRequest, image_id: int) -> HttpResponse:
     image = image_of(request, image_id, Action.CURATE)
     form = BoxForm(request.POST)
     if not form.is_valid():
-        messages.error(request, "Draw a box on the photo first: four numbers in pixels are needed.")
-        return redirect("photo-detail", image.pk)
+        messages.error(request, gettext("Draw a box on the photo first: four numbers in pixels are needed."))
+        return _back_to_drawing(request, image.pk)
     try:
         detection_draw(acting_user=account(request), image=image, box=form.box())
     except SpotIDError as refused:
         messages.error(request, str(refused))
     else:
-        messages.success(request, "The box is drawn. The photo is processed again with it.")
-    return redirect("photo-detail", image.pk)
+        messages.success(request, gettext("The box is drawn. The photo is processed again with it."))
+        return _drawn(request, image.pk)
+    return _back_to_drawing(request, image.pk)
 
 
 @require_POST
@@ -105,7 +132,7 @@ def photo_retry(request: HttpRequest, image_id: int) -> HttpResponse:
     """Process one photo again."""
     image = image_of(request, image_id, Action.INGEST)
     work_requeue(images=[image], acting_user=account(request))
-    messages.success(request, f"{image.name} is waiting to be processed again.")
+    messages.success(request, gettext("%(name)s is waiting to be processed again.") % {"name": image.name})
     return back(request, "photo-detail", image.pk)
 
 
@@ -115,15 +142,31 @@ def detection_redraw_view(request: HttpRequest, detection_id: int) -> HttpRespon
     detection = detection_of(request, detection_id, Action.CURATE)
     form = BoxForm(request.POST)
     if not form.is_valid():
-        messages.error(request, "Draw the new box on the photo first: four numbers in pixels are needed.")
-        return redirect("photo-detail", detection.image_id)
+        messages.error(request, gettext("Draw the new box on the photo first: four numbers in pixels are needed."))
+        return _back_to_drawing(request, detection.image_id, detection.pk)
     try:
         detection_redraw(acting_user=account(request), detection=detection, box=form.box())
     except SpotIDError as refused:
         messages.error(request, str(refused))
     else:
-        messages.success(request, "The box is corrected. The photo is processed again with it.")
-    return redirect("photo-detail", detection.image_id)
+        messages.success(request, gettext("The box is corrected. The photo is processed again with it."))
+        return _drawn(request, detection.image_id)
+    return _back_to_drawing(request, detection.image_id, detection.pk)
+
+
+def _drawn(request: HttpRequest, image_id: int) -> HttpResponse:
+    """The photo's page; where the box was drawn for a question, it waits there for the photo and leads back."""
+    wanted = safe_next(request, request.POST.get("next", ""))
+    query = "?" + urlencode({"wait": 1, "next": wanted}) if wanted else ""
+    return redirect(reverse("photo-detail", args=[image_id]) + query)
+
+
+def _back_to_drawing(request: HttpRequest, image_id: int, box: int | None = None) -> HttpResponse:
+    """The photo's page once more, with everything that it was opened with."""
+    wanted = safe_next(request, request.POST.get("next", ""))
+    said = ({"box": box} if box else {}) | {"next": wanted}
+    query = "?" + urlencode(said) if wanted else ""
+    return redirect(reverse("photo-detail", args=[image_id]) + query)
 
 
 @require_POST
@@ -140,25 +183,58 @@ def detection_annotate_view(request: HttpRequest, detection_id: int) -> HttpResp
             changes["flank"] = said["flank"]
         if said["usable"]:
             changes["usable"] = said["usable"] == "yes"
-            changes["unusable_reason"] = "" if said["usable"] == "yes" else said["unusable_reason"]
+            changes["unusable_reason"] = "" if changes["usable"] else said["unusable_reason"] or Unusable.OTHER.value
     if not changes:
-        messages.error(request, "That is nothing that can be said of a photo. Nothing was changed.")
+        messages.error(request, gettext("That is nothing that can be said of a photo. Nothing was changed."))
     else:
         try:
-            detection_annotate(acting_user=account(request), detections=[detection], **changes)
+            asked = remark_asked(request)
+            if asked:
+                remark_record(user=account(request), detection=detection, **asked, **changes)
+            else:
+                detection_annotate(acting_user=account(request), detections=[detection], **changes)
         except SpotIDError as refused:
             messages.error(request, str(refused))
+        else:
+            _say_usable(request, detection, changes)
     return back(request, "photo-detail", detection.image_id)
+
+
+def _say_usable(request: HttpRequest, detection: Detection, changes: dict[str, Any]) -> None:
+    """What it means that a picture was set aside or restored, with the way back."""
+    if changes.get("usable") is False:
+        page = reverse("photo-detail", args=[detection.image_id]) + f"#box-{detection.pk}"
+        said = gettext(
+            "{name} is set aside as not usable: {reason}. "
+            'What was decided of it stands. <a href="{page}">Restore it</a>'
+        )
+        reason = Unusable.words(changes["unusable_reason"])
+        messages.success(request, format_html(said, name=detection.image.name, reason=reason, page=page))
+    elif changes.get("usable") is True:
+        messages.success(
+            request, gettext("%(name)s is usable again, and is compared anew.") % {"name": detection.image.name}
+        )
 
 
 @require_POST
 def detection_declare(request: HttpRequest, detection_id: int) -> HttpResponse:
-    """Say that a box shows an animal of its own."""
+    """Say that a box shows an animal of its own.
+
+    From a question of a survey that checks answers nothing is told of who it is: the question may be a check, and the
+    box may have an animal that its page keeps back.
+    """
     detection = detection_of(request, detection_id, Action.DECIDE)
     try:
         individual = individual_declare(acting_user=account(request), detection=detection)
     except SpotIDError as refused:
         messages.error(request, str(refused))
+        return back(request, "photo-detail", detection.image_id)
+    if request.POST.get("check") and checks_asked(detection.image.survey):
+        messages.success(request, gettext("%(name)s counts as an animal of its own.") % {"name": detection.image.name})
     else:
-        messages.success(request, f"{individual} stands for the animal on {detection.image.name}.")
+        messages.success(
+            request,
+            gettext("%(individual)s stands for the animal on %(name)s.")
+            % {"individual": individual, "name": detection.image.name},
+        )
     return back(request, "photo-detail", detection.image_id)

@@ -11,6 +11,7 @@ from django.core.paginator import Paginator
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
+from django.utils.translation import gettext, ngettext, ngettext_lazy
 from django.views.decorators.http import require_POST, require_safe
 
 from .. import permissions
@@ -18,14 +19,17 @@ from ..errors import SpotIDError
 from ..models import AuditEntry, Survey, Triage
 from ..permissions import Action
 from ..selectors.triage import (
+    EMPTIED,
+    NOTHING,
     ORDERS,
-    SHOWS,
     STEPS,
+    TABS,
     TRIAGED,
     below_threshold,
     species_page,
     triage_version,
 )
+from ..services.empties import detections_empty, empties_undo
 from ..services.triage import detections_triage, triage_below, triage_undo
 from ..services.triage_queue import triage_request
 from .access import account, back, number, survey_of
@@ -34,7 +38,25 @@ BOXES_PER_PAGE = 60
 FIRST_THRESHOLD = 10
 _SAMPLE = 12
 
-_WORDS = {Triage.OTHER: "put aside as another species", Triage.WANTED: "marked as the population's species"}
+_MARKED = {
+    Triage.OTHER: ngettext_lazy(
+        "%(number)s box put aside as another species.", "%(number)s boxes put aside as another species.", "number"
+    ),
+    Triage.WANTED: ngettext_lazy(
+        "%(number)s box marked as the population's species.",
+        "%(number)s boxes marked as the population's species.",
+        "number",
+    ),
+    Triage.UNDECIDED: ngettext_lazy("%(number)s box undecided again.", "%(number)s boxes undecided again.", "number"),
+}
+
+
+_EMPTIED = {
+    NOTHING: ngettext_lazy("%(number)s box set aside: no animal.", "%(number)s boxes set aside: no animal.", "number"),
+    "animal": ngettext_lazy(
+        "%(number)s box shows an animal after all.", "%(number)s boxes show an animal after all.", "number"
+    ),
+}
 
 
 class BelowForm(forms.Form):
@@ -48,7 +70,9 @@ class BelowForm(forms.Form):
 class MarkForm(forms.Form):
     """What is said of the boxes that were chosen."""
 
-    triage = forms.ChoiceField(choices=[("undecided", "") if not v else (v, v) for v in Triage.values])
+    triage = forms.ChoiceField(
+        choices=[("undecided", "") if not v else (v, v) for v in (*Triage.values, NOTHING, "animal")]
+    )
     with_matched = forms.BooleanField(required=False)
 
     def said(self) -> str:
@@ -67,7 +91,7 @@ def species(request: HttpRequest, survey_id: int) -> HttpResponse:
     survey = survey_of(request, survey_id, Action.DECIDE)
     user = account(request)
     show, order = request.GET.get("show", ""), request.GET.get("order", "")
-    show, order = show if show in SHOWS else "undecided", order if order in ORDERS else ORDERS[0]
+    show, order = show if show in TABS else "undecided", order if order in ORDERS else ORDERS[0]
     percent = _percent(request)
     found = species_page(user=user, survey=survey, show=show, order=order)
     low = found.below[percent] if found.below else 0
@@ -95,26 +119,30 @@ def mark(request: HttpRequest, survey_id: int) -> HttpResponse:
     chosen = {found for text in request.POST.getlist("box") if (found := number(text)) is not None}
     boxes = permissions.detections_for(account(request)).filter(image__survey=survey, pk__in=chosen)
     if not form.is_valid() or not chosen:
-        messages.error(request, "Choose boxes first, and say what they are. Nothing was changed.")
+        messages.error(request, gettext("Choose boxes first, and say what they are. Nothing was changed."))
         return back(request, "survey-species", survey.pk)
     if form.cleaned_data["with_matched"]:
         permissions.require(account(request), Action.CURATE, survey)
+    said, with_matched = form.said(), bool(form.cleaned_data["with_matched"])
     try:
-        done = detections_triage(
-            acting_user=account(request),
-            detections=boxes,
-            triage=form.said(),
-            with_matched=form.cleaned_data["with_matched"],
-        )
+        if said in _EMPTIED:
+            done = detections_empty(
+                acting_user=account(request), detections=boxes, empty=said == NOTHING, with_matched=with_matched
+            )
+        else:
+            done = detections_triage(
+                acting_user=account(request), detections=boxes, triage=said, with_matched=with_matched
+            )
     except SpotIDError as refused:
         messages.error(request, str(refused))
     else:
-        messages.success(request, f"{_boxes(done.changed)} {_WORDS.get(Triage(form.said()), 'undecided again')}.")
+        words = _EMPTIED[said] if said in _EMPTIED else _MARKED[Triage(said)]
+        messages.success(request, words % {"number": done.changed})
     return back(request, "survey-species", survey.pk)
 
 
 def _boxes(count: int) -> str:
-    return "1 box" if count == 1 else f"{count} boxes"
+    return ngettext("%(n)s box", "%(n)s boxes", count) % {"n": count}
 
 
 def below(request: HttpRequest, survey_id: int) -> HttpResponse:
@@ -126,7 +154,7 @@ def below(request: HttpRequest, survey_id: int) -> HttpResponse:
         return _ask(request, survey, _percent(request))
     form = BelowForm(request.POST)
     if not form.is_valid():
-        messages.error(request, "That was no threshold this page can send. Nothing was changed.")
+        messages.error(request, gettext("That was no threshold this page can send. Nothing was changed."))
         return redirect("survey-species", survey.pk)
     said = form.cleaned_data
     try:
@@ -140,7 +168,15 @@ def below(request: HttpRequest, survey_id: int) -> HttpResponse:
     except SpotIDError as refused:
         messages.error(request, str(refused))
         return _ask(request, survey, said["below"], status=409)
-    messages.success(request, f"{_boxes(done.changed)} put aside as another species. It can be taken back below.")
+    messages.success(
+        request,
+        ngettext(
+            "%(number)s box put aside as another species. It can be taken back below.",
+            "%(number)s boxes put aside as another species. It can be taken back below.",
+            done.changed,
+        )
+        % {"number": done.changed},
+    )
     return redirect(reverse("survey-species", args=[survey.pk]) + f"?below={said['below']}")
 
 
@@ -164,16 +200,21 @@ def _ask(request: HttpRequest, survey: Survey, percent: int, status: int = 200) 
 def undo(request: HttpRequest, survey_id: int) -> HttpResponse:
     """Take one triage back. Reviewers their own, curators any."""
     survey = survey_of(request, survey_id, Action.DECIDE)
-    entry = get_object_or_404(AuditEntry, pk=number(request.POST.get("entry")), survey=survey, action=TRIAGED)
+    entry = get_object_or_404(
+        AuditEntry, pk=number(request.POST.get("entry")), survey=survey, action__in=(TRIAGED, EMPTIED)
+    )
     if entry.acting_user_id != request.user.pk and not permissions.may(account(request), Action.UNDO_ANY, survey):
-        raise PermissionDenied("This was somebody else's; a curator can take it back.")
+        raise PermissionDenied(gettext("This was somebody else's; a curator can take it back."))
     try:
-        done = triage_undo(acting_user=account(request), entry=entry)
+        take_back = empties_undo if entry.action == EMPTIED else triage_undo
+        done = take_back(acting_user=account(request), entry=entry)
     except SpotIDError as refused:
         messages.info(request, str(refused))
     else:
-        left = f" {_boxes(done.left)} changed since and stayed." if done.left else ""
-        messages.success(request, f"Taken back: {_boxes(done.changed)} as before.{left}")
+        said = gettext("Taken back: %(boxes)s as before.") % {"boxes": _boxes(done.changed)}
+        if done.left:
+            said = f"{said} {gettext('%(boxes)s changed since and stayed.') % {'boxes': _boxes(done.left)}}"
+        messages.success(request, said)
     return back(request, "survey-species", survey.pk)
 
 
@@ -182,5 +223,5 @@ def score(request: HttpRequest, survey_id: int) -> HttpResponse:
     """Have the scores computed anew."""
     survey = survey_of(request, survey_id, Action.CURATE)
     triage_request(survey=survey, acting_user=account(request))
-    messages.success(request, "The scores are computed anew in the background. Marks stay as they are.")
+    messages.success(request, gettext("The scores are computed anew in the background. Marks stay as they are."))
     return back(request, "survey-species", survey.pk)

@@ -4,14 +4,25 @@ from __future__ import annotations
 
 import os
 import shutil
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
 from django.conf import settings
+from django.db import connection
 from django.urls import reverse
-from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, Playwright, Request, sync_playwright
+from playwright.sync_api import (
+    Browser,
+    BrowserContext,
+    ConsoleMessage,
+    Page,
+    Playwright,
+    Request,
+    expect,
+    sync_playwright,
+)
 
 from identification.models import User
 from tests.identification import factories as make
@@ -21,6 +32,8 @@ WIDE = {"width": 1440, "height": 900}
 NARROW = {"width": 390, "height": 844}
 
 NewPage = Callable[..., Page]
+# Machines that test are slow and busy.
+expect.set_options(timeout=20_000)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -28,6 +41,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if here in item.path.parents:
             item.add_marker(pytest.mark.browser)
+            # Decision 50: once more, and said in the summary.
+            item.add_marker(pytest.mark.flaky(reruns=1))
 
 
 @pytest.fixture(scope="session")
@@ -59,6 +74,7 @@ class Watch:
         self.host = host
         self.faults: list[str] = []
         self.allowed: set[int] = set()
+        self.expected: set[str] = set()
 
     def on(self, page: Page) -> None:
         page.on("console", self._console)
@@ -71,6 +87,8 @@ class Watch:
             return
         if "the server responded with a status of" in message.text:
             return  # judged by its status, below
+        if any(text in message.text for text in self.expected):
+            return
         self.faults.append(f"console: {message.text}")
 
     def _request(self, request: Request) -> None:
@@ -112,8 +130,23 @@ def new_page(chromium: Browser, live_server, watch: Watch, media_root: Path) -> 
         return page
 
     yield open_page
+    faults = list(watch.faults)
     for context in contexts:
+        context.set_offline(True)  # what a page says when it is left would come while the tables are emptied
         context.close()
+    watch.faults[:] = faults
+    _quiet()
+
+
+def _quiet() -> None:
+    """Wait until nothing of what a page sent while it was closed is at work: the tables are emptied next."""
+    busy = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
+    for _ in range(50):
+        time.sleep(0.1)
+        with connection.cursor() as cursor:
+            cursor.execute(f"{busy} AND state <> 'idle'")
+            if cursor.fetchone()[0] == 0:
+                return
 
 
 @pytest.fixture

@@ -65,6 +65,7 @@ def candidate(tiny_model, offline, monkeypatch) -> EmbeddingModel:  # noqa: F811
 
 def fits(page: Page) -> None:
     """Nothing makes the whole page scroll sideways."""
+    page.wait_for_function("document.readyState === 'complete'")  # a link may just have been followed
     wide = page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
     assert wide <= 0, f"{page.url} is {wide} pixels too wide"
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from playwright.sync_api import Page, expect
 
 from identification.models import Detection, Individual, ProcessingState, Role, Survey, Work
-from tests.browser.conftest import NARROW, WIDE
+from tests.browser.conftest import NARROW
 from tests.identification import factories as make
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -58,7 +60,7 @@ def test_both_photos_move_together_when_asked(review: Page) -> None:
     page.mouse.down()
     page.mouse.move(box["x"] + 120, box["y"] + 160, steps=4)
     page.mouse.up()
-    layers = page.eval_on_selector_all(".layer", "found => found.map(layer => layer.style.transform)")
+    layers = page.eval_on_selector_all(".layer:not(.over)", "found => found.map(layer => layer.style.transform)")
     assert layers[0] == layers[1] != ""
 
 
@@ -71,7 +73,7 @@ def test_a_zoomed_photo_never_leaves_its_frame(review: Page) -> None:
     page.mouse.down()
     page.mouse.move(box["x"] + 600, box["y"] + 400, steps=5)
     page.mouse.up()
-    layer = page.locator("[data-stage=anchor] .layer").bounding_box()
+    layer = page.locator("[data-stage=anchor] .layer:not(.over)").bounding_box()
     assert layer is not None
     assert layer["x"] <= box["x"] + 1 and layer["y"] <= box["y"] + 1
 
@@ -101,9 +103,10 @@ def test_keys_show_photo_coat_edges_and_the_whole_and_the_choice_stays(review: P
         page.keyboard.press(key)
         assert f"/media/{kind}/" in (picture.get_attribute("src") or "")
     page.keyboard.press("e")
-    with page.expect_navigation():
-        page.keyboard.press("ArrowRight")
-    assert "/media/edges/" in (page.locator("[data-stage=candidate] img").get_attribute("src") or "")
+    before = page.locator("[data-stage=candidate]").get_attribute("data-name") or ""
+    page.keyboard.press("ArrowRight")
+    expect(page.locator("[data-stage=candidate]")).not_to_have_attribute("data-name", before)
+    expect(page.locator("[data-stage=candidate] .layer img")).to_have_attribute("src", re.compile("/media/edges/"))
     page.keyboard.press("w")
     expect(page.locator("[data-stage=anchor] svg rect")).to_be_visible()
 
@@ -130,6 +133,16 @@ def test_keys_name_flanks_and_declare_an_animal(review: Page, survey: tuple[Surv
             page.keyboard.press(key)
     assert set(Detection.objects.filter(pk__in=[anchor, candidate]).values_list("flank", flat=True)) == {"left"}
     assert Individual.objects.get().founder_id == anchor
+
+
+def test_caps_lock_changes_no_key(review: Page) -> None:
+    """With Caps Lock a browser says "E" without the shift key, and on many systems "e" with it."""
+    press_locked = """([key, shiftKey]) => document.body.dispatchEvent(
+        new KeyboardEvent("keydown", { key, shiftKey, modifierCapsLock: true, bubbles: true, cancelable: true }))"""
+    review.evaluate(press_locked, ["E", False])
+    expect(review.locator("[data-stage=anchor] img")).to_have_attribute("src", re.compile("/media/edges/"))
+    review.evaluate(press_locked, ["q", True])
+    expect(review.locator("details[data-menu][open] summary")).to_have_attribute("data-keys", "Q")
 
 
 def test_typing_in_a_field_is_no_command(new_page, survey: tuple[Survey, Animals]) -> None:
@@ -165,40 +178,65 @@ def test_the_dashboard_moves_while_work_goes_on(new_page) -> None:
     images = [make.make_image(place, state=ProcessingState.PENDING) for _ in range(4)]
     page = new_page(make.make_member(place, Role.VIEWER))
     page.goto(f"/surveys/{place.pk}/")
-    expect(page.locator("[data-live-text=photos]")).to_have_text("0 of 4")
+    expect(page.locator("#progress")).to_contain_text("0 of 4")
     Work.objects.filter(image__in=images[:3]).update(state=ProcessingState.DONE)
-    expect(page.locator("[data-live-text=photos]")).to_have_text("3 of 4")
+    expect(page.locator("#progress")).to_contain_text("3 of 4")
+    expect(page.locator("#stages tbody tr").nth(4).locator("td")).to_have_text(["1", "0", "0", "3"])
     Work.objects.update(state=ProcessingState.DONE)
     Survey.objects.update(matching_state="done")
-    expect(page.locator("[data-live]")).to_have_attribute("data-finished", "yes")
+    expect(page.locator("#progress:not([hx-get])")).to_be_visible()
 
 
-@pytest.mark.parametrize("viewport", [WIDE, NARROW], ids=["wide", "narrow"])
-def test_every_page_fits_its_screen_and_is_sound(new_page, survey: tuple[Survey, Animals], viewport) -> None:
+def test_a_list_is_filtered_and_turned_in_place_and_going_back_works(new_page, survey: tuple[Survey, Animals]) -> None:
+    place, _ = survey
+    page = new_page(make.make_member(place, Role.VIEWER))
+    page.goto(f"/surveys/{place.pk}/photos/")
+    page.evaluate("window.here = true")
+    page.get_by_label("Station").select_option(label="ST01")
+    expect(page.locator(".thumb")).to_have_count(5)
+    assert f"station={place.stations.get(code='ST01').pk}" in page.url
+    page.get_by_role("link", name="Empty").click()
+    expect(page.get_by_role("heading", name="No such photo")).to_be_visible()
+    assert page.evaluate("window.here"), "the page itself stays"
+    page.go_back()
+    expect(page.locator(".thumb")).to_have_count(5)
+    assert not page.evaluate("window.here"), "nothing was kept in the browser: the server is asked again"
+
+
+def test_the_catalogue_is_searched_while_typing(new_page, survey: tuple[Survey, Animals]) -> None:
     place, animals = survey
-    user = make.make_member(place, Role.CURATOR, places=True)
+    user = make.make_member(place, Role.VIEWER)
     for animal in animals[:2]:
-        make.match(user, animal[0], animal[1])
-    make.match(user, animals[0][0], animals[1][0], "no_match")
-    decision = make.match(user, animals[0][1], animals[1][1], confirm=True)
-    make.make_image(place, state="failed", reason="The file ends before its picture does.", stage="decode")
-    make.make_ingest_report(place, skipped=3)
-    individual = Individual.objects.filter(retired=False).first()
-    assert individual is not None
-    page = new_page(user, viewport=viewport)
-    base = f"/surveys/{place.pk}/"
-    paths = ["/", base, f"{base}photos/", f"{base}review/", f"{base}skipped/", f"{base}stations/", "/individuals/"]
-    paths += [f"/individuals/{individual.pk}/", "/conflicts/", f"/photos/{animals[0][0].image_id}/", "/password/"]
-    paths += [f"/decisions/{decision.pk}/undo/"]
-    for path in paths:
-        page.goto(path)
-        page.wait_for_load_state("load")
-        wider = page.evaluate("document.documentElement.scrollWidth - innerWidth")
-        assert wider <= 0, f"{path} is {wider} px wider than the screen"
-        broken = page.eval_on_selector_all(
-            "img", "all => all.filter(i => i.complete && !i.naturalWidth).map(i => i.src)"
-        )
-        assert broken == [], path
-    stranger = new_page(viewport=viewport)
-    stranger.goto("/")
-    assert "Sign in" in stranger.title()
+        make.match(None, animal[0], animal[1])
+    Individual.objects.filter(detections=animals[0][0]).update(name="Luna")
+    page = new_page(user)
+    page.goto("/individuals/")
+    expect(page.locator(".animal")).to_have_count(2)
+    page.locator("#q").press_sequentially("lun")
+    expect(page.locator(".animal")).to_have_count(1)
+    expect(page.locator("#q")).to_be_focused()
+
+
+def test_every_page_explains_its_keys(new_page, survey: tuple[Survey, Animals]) -> None:
+    place, _ = survey
+    page = new_page(make.make_member(place, Role.CURATOR))
+    for address in ("", "ingest/", "figures/", "stations/", "links/", "agreement/", "review/certain/", "review/again/"):
+        page.goto(f"/surveys/{place.pk}/{address}")
+        page.keyboard.press("?")
+        expect(page.get_by_text("Everything by keyboard")).to_be_visible()
+        page.keyboard.press("Escape")
+    page.goto(f"/surveys/{place.pk}/species/")
+    page.keyboard.press("?")
+    expect(page.locator("#keys dd").filter(has_text="Choose all on this page, or none")).to_be_visible()
+    expect(page.locator("#keys dt").get_by_text("A", exact=True)).to_have_count(1)
+
+
+def test_a_zoomed_photo_is_the_stored_one(new_page, survey: tuple[Survey, Animals]) -> None:
+    place, _ = survey
+    page = new_page(make.make_member(place))
+    page.goto(f"/surveys/{place.pk}/review/")
+    picture = page.locator("[data-stage=anchor] .layer img").first
+    before = picture.get_attribute("src") or ""
+    assert before.endswith("/1600/")
+    page.dblclick("[data-stage=anchor]")
+    expect(picture).to_have_attribute("src", before.removesuffix("1600/"))

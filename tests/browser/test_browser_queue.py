@@ -98,14 +98,50 @@ def test_the_goal_and_what_is_found_stand_on_the_survey_page(new_page, survey: t
     picture(page, "survey")
 
 
+def test_the_order_is_chosen_by_keyboard_and_remembered(new_page, survey: tuple[Survey, Animals]) -> None:
+    place, _ = survey
+    page = new_page(make.make_member(place))
+    page.goto(f"/surveys/{place.pk}/review/")
+    order = page.get_by_role("group", name="Order of review")
+    chosen = order.locator("[aria-pressed=true]")
+    page.keyboard.press("o")
+    expect(chosen).to_contain_text("Queue")
+    expect(chosen).to_be_focused()
+    page.keyboard.press("Tab")
+    picture(page, "order-focus")
+    press(page, "Enter")
+    expect(page.locator(".order > summary")).to_contain_text("By photo")
+    expect(page.get_by_role("heading", name="Candidate 1 of")).to_be_visible()
+    picture(page, "by-photo")
+    page.goto(f"/surveys/{place.pk}/review/?mode=queue")
+    page.keyboard.press("o")
+    expect(chosen).to_contain_text("By photo")
+    order.get_by_role("button", name="Queue").focus()
+    press(page, "Space")
+    expect(page.get_by_role("heading", name="The same one?")).to_be_visible()
+    assert Decision.objects.count() == 0
+
+
 def test_on_a_narrow_screen_nothing_is_cut_off(new_page, certain: tuple[Survey, Animals]) -> None:
     place, animals = certain
     make.match(None, animals[2][0], animals[2][1])
     page = new_page(make.make_member(place), viewport=NARROW)
-    for path, name in (("review/", "question-narrow"), ("review/certain/", "certain-narrow")):
+    address = f"review/?anchor={animals[2][2].pk}"
+    for path, name in (
+        ("review/", "question-narrow"),
+        ("review/certain/", "certain-narrow"),
+        (address, "photo-narrow"),
+    ):
         page.goto(f"/surveys/{place.pk}/{path}")
         picture(page, name)
         assert page.evaluate("document.documentElement.scrollWidth") <= NARROW["width"], path
+    known = page.get_by_text("already in the catalogue (")
+    page.evaluate("scrollTo(0, document.documentElement.scrollHeight)")
+    picture(page, "photo-narrow-below")
+    page.wait_for_load_state("networkidle")  # what is said of the photo may be renewed by now
+    expect(known).to_be_visible()
+    found = known.bounding_box()
+    assert found and found["x"] >= 0 and found["x"] + found["width"] <= NARROW["width"]
 
 
 def test_without_a_script_pairs_are_ticked_and_confirmed(new_page, certain: tuple[Survey, Animals]) -> None:

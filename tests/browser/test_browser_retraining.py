@@ -124,6 +124,8 @@ def test_retrain_activate_and_roll_back_on_the_demonstration(new_page, demonstra
         assert not without_vector(new).exists() and Embedding.objects.filter(model=new).count() > PHOTOS / 3
         assert similarities_are_of(new) and not similarities_are_of(old_model)
 
+        page.wait_for_timeout(3000)  # the page of the activation goes on by itself once that is over
+        page.wait_for_load_state("networkidle")
         page.goto("/admin/identification/embeddingmodel/")
         page.get_by_role("link", name="Roll back").click()
         page.get_by_role("button", name="Roll back").click()

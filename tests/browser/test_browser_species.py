@@ -7,6 +7,7 @@ from playwright.sync_api import Page, expect
 
 from identification.models import Detection, Role, Survey, Triage, TriageRun
 from tests.browser.conftest import NARROW
+from tests.browser.test_browser_queue import picture
 from tests.identification import factories as make
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -109,3 +110,27 @@ def test_without_scripts_and_on_a_phone_the_page_works(new_page, scored) -> None
     wide = new_page(user, viewport=NARROW)
     wide.goto(f"/surveys/{survey.pk}/species/")
     assert wide.evaluate("document.documentElement.scrollWidth <= innerWidth")
+
+
+def test_boxes_without_an_animal_are_set_aside_together_by_keyboard(new_page, scored) -> None:
+    survey, boxes = scored
+    empty = Detection.objects.filter(usable=False, unusable_reason="no animal")
+    page = new_page(make.make_member(survey))
+    page.goto(f"/surveys/{survey.pk}/species/?order=place")
+    expect(page.get_by_role("link", name="Same place again first")).to_have_attribute("aria-current", "true")
+    for key in ("ArrowRight", "x", "ArrowRight", "x"):
+        page.keyboard.press(key)
+    _press(page, "n")
+    assert "2 boxes set aside: no animal." in page.inner_text(".messages") and empty.count() == 2
+    page.get_by_role("link", name="No animal 2").click()
+    expect(page.locator(".pick")).to_have_count(2)
+    picture(page, "species-no-animal")
+    page.set_viewport_size(NARROW)
+    picture(page, "species-no-animal-narrow")
+    page.keyboard.press("ArrowRight")
+    _press(page, "u")
+    assert empty.count() == 1
+    _press(page, "z")
+    assert empty.count() == 2, "restoring is a step, too"
+    _press(page, "z")
+    assert empty.count() == 0 and Detection.objects.filter(usable=True).count() == len(boxes)

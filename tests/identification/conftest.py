@@ -11,6 +11,23 @@ def _own_media(media_root: Path) -> None:
 
 
 @pytest.fixture
+def no_api_limit(settings) -> None:  # type: ignore[no-untyped-def]
+    """A test asks the API as often as it wants in one minute, and nothing is left of what another one asked."""
+    from django.core.cache import cache
+
+    cache.clear()
+    settings.SPOTID_API_PER_MINUTE = settings.SPOTID_API_ANONYMOUS_PER_MINUTE = 0
+
+
+@pytest.fixture
+def boss(db):  # type: ignore[no-untyped-def]
+    """Who administers the installation."""
+    from tests.identification.factories import make_user
+
+    return make_user("boss", superuser=True)
+
+
+@pytest.fixture
 def offline(settings, tmp_path: Path):  # type: ignore[no-untyped-def]
     """Engines of an installation without weights and without network, with a home of its own."""
     from identification.inference.engines import engines_forget

@@ -5,8 +5,10 @@ import re
 
 import pytest
 from django.urls import reverse
+from django.utils.translation import override
 
 from identification.admin.pairs import MatchEdgeForm
+from identification.admin.work import STATE_LABELS
 from identification.errors import StaleEdge
 from identification.models import AuditEntry, Decision, Detection, Individual, MatchEdge, Work
 from identification.services.decisions import decision_record, decision_undo
@@ -14,6 +16,7 @@ from identification.services.individuals import individual_declare
 from tests.identification import factories
 from tests.identification.admin_client import act, errors, form, sightings
 from tests.identification.factories import make_candidate, make_sighting, make_survey, make_user
+from tests.identification.pseudo import speak_in_brackets
 
 pytestmark = pytest.mark.django_db
 
@@ -185,11 +188,13 @@ class TestIndividuals:
         rows = sightings(survey, 2)
         act(client, "detection", "same_animal", rows, confirmed="yes")
         individual = Individual.objects.get()
-        assert form(client, "individual", individual, name="Asha", notes="limps", declared="on").status_code == 302
+        said = {"name": "Asha", "sex": "male", "notes": "limps", "declared": "on"}
+        assert form(client, "individual", individual, **said).status_code == 302
         individual.refresh_from_db()
         assert (individual.name, individual.notes, individual.declared) == ("Asha", "limps", True)
-        said = set(AuditEntry.objects.values_list("action", flat=True))
-        assert said == {"individual.rename", "individual.note", "individual.declare"}
+        assert (individual.sex, individual.age_class) == ("male", "")
+        done = set(AuditEntry.objects.values_list("action", flat=True))
+        assert done == {"individual.rename", "individual.describe", "individual.note", "individual.declare"}
         form(client, "individual", individual, declared=None)
         individual.refresh_from_db()
         assert individual.declared is False
@@ -368,3 +373,10 @@ def overtaken(monkeypatch, when):
         real(self, acting_user)
 
     monkeypatch.setattr(MatchEdgeForm, "apply", apply)
+
+
+def test_labels_keep_their_colours_in_another_language(monkeypatch: pytest.MonkeyPatch) -> None:
+    speak_in_brackets(monkeypatch, "es")
+    assert "Done" in STATE_LABELS and STATE_LABELS["Done"] == "success" and "⟦Done⟧" not in STATE_LABELS
+    with override("es"):
+        assert "⟦Done⟧" in STATE_LABELS and STATE_LABELS["⟦Done⟧"] == "success" and "–" not in STATE_LABELS

@@ -240,12 +240,14 @@ def test_figures_of_any_form_are_shown() -> None:
     assert figure_rows({}) == [] and headline({}) == "–" and plain_figures({}) == []
     other = {"tigers": {"dt5ap": 0.512, "queries": 40, "fine": True, "note": "x", "none": None}}
     assert plain_figures(other) == [
-        ("tigers · dt5ap", "0.512"),
+        ("tigers · DT5AP", "0.512"),
         ("tigers · queries", "40"),
         ("tigers · fine", "yes"),
         ("tigers · note", "x"),
     ]
-    assert headline(other) == "tigers · dt5ap 0.512"
+    assert headline(other) == "tigers · DT5AP 0.512"
+    grouped = {"tigers": {"tables": {"all photos": {"t1": {"value": 0.5, "low": 0.4, "high": 0.6}}}}}
+    assert plain_figures(grouped) == [("tigers · all photos · T1", "0.50 (0.40–0.60)")]
     odd = {"a": {"tables": {}}, "b": 3, "c": {"tables": []}, "d": {"tables": {"all": 1}}, "e": {"tables": {"all": {}}}}
     assert figure_rows({"figures": odd}) == [] and headline({"figures": odd}) == "–"
 

@@ -15,6 +15,8 @@ from identification.models import Detection, Embedding, EmbeddingModel, LocalFea
 from identification.services.decisions import decision_record
 from identification.services.events import events_rebuild
 from identification.services.individuals import individual_declare, individual_rename
+from identification.services.remarks import remark_record
+from identification.services.review_leases import questions_lease
 from tests.identification import factories
 from tests.identification.factories import (
     make_candidate,
@@ -43,15 +45,24 @@ def fill(times: int) -> None:
     for index in range(times):
         survey, animals = make_reviewable_survey(individuals=2, photos=2)
         make_member(survey, user=user)
-        decision_record(acting_user=user, first=animals[0][0], second=animals[0][1], verdict="match")
-        decision_record(acting_user=user, first=animals[0][0], second=animals[1][1], verdict="no_match")
+        match = decision_record(acting_user=user, first=animals[0][0], second=animals[0][1], verdict="match")
+        said = decision_record(acting_user=user, first=animals[0][0], second=animals[1][1], verdict="no_match")
         individual = individual_declare(acting_user=user, detection=animals[1][0])
         individual_rename(acting_user=user, individual=individual, name=f"Asha {index}")
         make_sighting(survey, state="failed", stage="detect", reason="The file ends early.")
         make_ingest_report(survey, skipped=2, new=4)
+        asked = models.IngestRequest.objects.create(survey=survey, requested_by=user)
+        asked.files.create(relative_path="ST01/1.jpg", size=9, modified_ms=1)
         events_rebuild(survey=survey)
         StationBackgroundRecord.objects.create(survey=survey, key="ST01 A", frames=3, available=3, file="x")
         models.ReviewPosition.objects.create(user=user, survey=survey, anchor=animals[0][0])
+        pair = (animals[1][1].pk, animals[0][0].pk)
+        remark_record(user=user, survey=survey, detection=animals[1][1], pair=pair, flank="unknown")
+        questions_lease(user=user, survey=survey, pairs=[(animals[0][1].pk, animals[1][1].pk)])
+        opinion = models.Opinion.objects.create(
+            survey=survey, user=make_user(), kind="second", a=said.edge.a, b=said.edge.b, verdict="match", decision=said
+        )
+        models.Adjudication.objects.create(opinion=opinion, decision=match)
         models.TrainingRun.objects.create(population=survey.population, state="done")
         began = animals[0][0].image.captured_at
         group = models.LinkProposal.objects.create(survey=survey, kind="same_event", started_at=began, seconds=2)
@@ -60,7 +71,16 @@ def fill(times: int) -> None:
         models.PairCalibration.objects.create(
             population=survey.population, coefficients={}, version="pairs-1", features="v", pairs=50, right=25
         )
+        models.CalibrationRun.objects.create(population=survey.population, state="done", sentence="Fitted.")
         models.CameraClock.objects.create(station=survey.stations.first(), camera="A", offset_seconds=60)
+        models.ApiToken.objects.create(user=user, name=f"script {index}")
+        brought = models.ImportRun.objects.create(survey=survey, kind="megadetector", state="done", requested_by=user)
+        models.ImportIssue.objects.create(run=brought, file="a.json", row=3, code="unknown_photo", words="No photo.")
+        models.ExportRun.objects.create(
+            population=survey.population, survey=survey, survey_ids=[survey.pk], options={}, requested_by=user
+        )
+        models.CameraOperation.objects.create(station=survey.stations.first(), camera="B", set_up="2024-09-01")
+        models.RequestKey.objects.create(user=user, key=f"key {index}", digest="d", rights="r", answer={"a": 1})
         models.ModelActivation.objects.create(model=model, state="done")
         models.EncodingFailure.objects.create(detection=animals[1][0], model=model, reason="It is black.")
         for detection in animals[0]:
@@ -119,6 +139,17 @@ def test_every_list_opens_empty(client, administrator):
     }
 
 
+def test_an_empty_list_says_why_it_is_empty(client, administrator):
+    """unfold's own words ask to create an item and to reset filters, also where neither is there."""
+    calibrations, trainings = listed(models.PairCalibration), listed(models.TrainingRun)
+    page = client.get(calibrations).content.decode()
+    assert "Nothing here yet" in page and "Show all of them" not in page and "Add pair calibration" not in page
+    assert "Add training run" in client.get(trainings).content.decode()
+    for asked in ("q=nobody", "state__exact=done"):
+        page = client.get(f"{trainings}?{asked}").content.decode()
+        assert "No row fits the search and the filters." in page and "Show all of them" in page, asked
+
+
 def test_every_list_and_form_opens_and_queries_do_not_grow_with_the_rows(client, administrator):
     fill(1)
     few = {model: queries(client, listed(model)) for model in REGISTERED}
@@ -158,7 +189,8 @@ def test_what_only_the_software_writes_has_no_add_change_or_delete(client, admin
     for model in (
         models.Decision, models.AuditEntry, models.Candidate, models.Embedding, models.LocalFeatureSet,
         models.Heartbeat, models.Work, models.IngestReport, models.SkippedPhoto, models.ModelActivation,
-        models.EncodingFailure, OrmQ, Failure,
+        models.EncodingFailure, models.ImportRun, models.ImportIssue, models.ExportRun, models.CameraOperation,
+        models.RequestKey, OrmQ, Failure,
     ):  # fmt: skip
         view = f"admin:{model._meta.app_label}_{model._meta.model_name}"
         row = model._default_manager.order_by("pk").first()

@@ -8,6 +8,7 @@ from django_q.models import OrmQ
 from identification.models import AuditEntry, Decision, Detection, Membership, User
 from identification.services.decisions import decision_record
 from identification.services.individuals import individual_declare
+from identification.services.media import media_path
 from tests.identification import factories
 from tests.identification.factories import (
     make_candidate,
@@ -27,7 +28,10 @@ SEEN = {
                  "ingestreport": 403},
     "curator": {"detection": 200, "matchedge": 200, "membership": 200, "skippedphoto": 200},
 }  # fmt: skip
-ADMINISTRATORS_ONLY = ("user", "auditentry", "embeddingmodel", "heartbeat", "reviewposition", "trainingrun")
+ADMINISTRATORS_ONLY = (
+    *("user", "auditentry", "embeddingmodel", "heartbeat", "reviewposition", "trainingrun"),
+    *("paircalibration", "calibrationrun"),
+)
 
 
 @pytest.fixture(autouse=True)
@@ -182,10 +186,14 @@ def test_a_viewer_may_do_nothing(client, staff, survey):
     assert client.get(changed("detection", row)).status_code == 200
 
 
-def test_people_in_photos_are_for_curators(client, staff, survey):
+def test_people_in_photos_are_for_curators_and_blurred_for_reviewers(client, staff, survey):
     row = make_sighting(survey, has_person=True)
-    staff("reviewer")
+    staff("viewer")
     assert shown(client, "image") == set() and shown(client, "work") == set()
+    staff("reviewer")
+    assert shown(client, "image") == {row.image_id}
+    picture = client.get(reverse("media", args=["preview", row.image_id]))
+    assert b"".join(picture) != media_path(row.image.preview).read_bytes()
     staff("curator")
     assert shown(client, "image") == {row.image_id}
 

@@ -52,6 +52,13 @@ class TestSurveys:
         page = act(client, "survey", "download", [survey, make_survey()])
         assert "Choose one survey" in page.content.decode()
 
+    def test_formats_are_chosen_on_the_page_of_exports(self, client, administrator, survey):
+        response = act(client, "survey", "export", [survey])
+        assert response.redirect_chain[-1][0] == reverse("survey-exports", args=[survey.pk])
+        response = act(client, "population", "export", [survey.population])
+        assert response.redirect_chain[-1][0] == reverse("population-exports", args=[survey.population_id])
+        assert "Choose one survey" in act(client, "survey", "export", [survey, make_survey()]).content.decode()
+
     def test_failed_photos_are_processed_again(self, client, administrator, survey):
         failed = make_sighting(survey, state="failed", reason="bad").image
         done = make_sighting(survey).image

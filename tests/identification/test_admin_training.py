@@ -56,7 +56,9 @@ def test_only_administrators_see_any_of_it(client) -> None:
     run = a_run()
     client.force_login(make_member(make_survey(), "administrator", user=make_user(is_staff=True)))
     for address in (reverse(LIST), reverse(ADD), of("change", run), of("live", run), of("report", run)):
-        assert client.get(address).status_code == 403, address
+        refused = client.get(address)
+        assert refused.status_code == 403, address
+        assert "is for administrators of the installation" in refused.content.decode()
     for view in ("cancel", "resume"):
         assert client.post(of(view, run)).status_code == 403
     run.refresh_from_db()
@@ -109,7 +111,7 @@ class TestStarting:
         ("changes", "message"),
         [
             ({"toml": "epochs = "}, "This is no TOML"),
-            ({"toml": "epoch = 3"}, "Not a setting: epoch"),
+            ({"toml": "epoch = 3"}, "Not a setting: epoch. Settings are epochs, patience"),
             ({"toml": 'loss = "guess"'}, "guess is not one of the available choices"),
             ({"epochs": "0"}, "greater than or equal to 1"),
             ({"rgb_mean": "0.1, 0.2"}, "3 numbers between commas"),
@@ -124,6 +126,24 @@ class TestStarting:
         page = client.post(f"{reverse(ADD)}?population={survey.population_id}", said(**changes)).content.decode()
         assert message in page.replace("&#x27;", "'")
         assert not TrainingRun.objects.exists()
+
+    def test_a_training_is_begun_anew_with_its_settings(self, client, administrator) -> None:
+        survey, _ = make_confirmed()
+        run = TrainingRun.objects.create(
+            population=survey.population, state="failed", config={"train_prototypes": False, "backbone": "resnet17"}
+        )
+        again = f"{reverse(ADD)}?population={survey.population_id}&amp;like={run.pk}"
+        assert again in client.get(of("change", run)).content.decode()
+        page = client.get(again.replace("&amp;", "&")).content.decode()
+        assert "backbone = &quot;resnet17&quot;\ntrain_prototypes = false" in page
+        for other in ("²", "0", "x"):
+            address = reverse(ADD)
+            asked = {"population": survey.population_id, "like": other}
+            assert "resnet17" not in client.get(address, asked).content.decode()
+        TrainingRun.objects.filter(pk=run.pk).update(state="pending")
+        page = client.get(reverse(ADD)).content.decode()
+        assert f'href="{of("change", run)}">To training {run.pk}</a>' in page
+        assert again not in client.get(of("change", run)).content.decode()
 
     def test_the_action_on_a_population_leads_to_the_form(self, client, administrator) -> None:
         population = make_population("Hills")

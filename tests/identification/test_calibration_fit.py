@@ -9,17 +9,22 @@ import pytest
 from django.core.management import CommandError, call_command
 from django.test import Client
 from django.urls import reverse
+from django.utils.translation import override
 
 from identification.errors import SpotIDError
 from identification.inference import engines
+from identification.inference.calibrating import fitted
 from identification.inference.probabilities import pair_model
-from identification.models import AuditEntry, Candidate, PairCalibration, Provenance, Survey, Verdict
-from identification.selectors.calibration import labelled_candidates
+from identification.models import AuditEntry, CalibrationRun, Candidate, PairCalibration, Provenance, Survey, Verdict
+from identification.selectors.calibration import LabelledCandidate, Labels, labelled_candidates
+from identification.sentences import stored_words
 from identification.services.calibration import calibration_due, calibration_fit, calibration_rollback
 from identification.services.decisions import decision_record
+from identification.tasks import calibrate_population
 from modelzoo.calibration import Evidence
 from modelzoo.standing import PairModel, Standing
 from tests.identification.factories import make_candidate, make_sighting, make_survey, make_user
+from tests.identification.pseudo import outside, speak_in_brackets
 
 pytestmark = pytest.mark.django_db
 ANIMALS, PHOTOS = 8, 4
@@ -62,11 +67,22 @@ def probabilities(survey: Survey) -> list[float]:
     )
 
 
-def test_without_decisions_it_says_that_there_are_too_few_and_changes_nothing(survey) -> None:
+def assert_translated(monkeypatch: pytest.MonkeyPatch, sentence: str) -> None:
+    """Every sentence of it is known where it is shown."""
+    speak_in_brackets(monkeypatch, "es")
+    with override("es"):
+        assert outside(stored_words(sentence))[0] == [], sentence
+
+
+def test_without_decisions_it_says_that_there_are_too_few_and_changes_nothing(survey, monkeypatch) -> None:
     before = probabilities(survey)
     outcome = calibration_fit(population=survey.population, acting_user=None)
     assert outcome.calibration is None and not outcome.kept
-    assert "Too few decisions to calibrate" in outcome.sentence and "there are 0 and 0 of 0" in outcome.sentence
+    assert (
+        "Too few decisions to calibrate" in outcome.sentence
+        and "there are 0 right and 0 wrong ones of 0" in outcome.sentence
+    )
+    assert_translated(monkeypatch, outcome.sentence)
     assert probabilities(survey) == before and not PairCalibration.objects.exists()
     assert not calibration_due(survey.population)
     out = StringIO()
@@ -86,7 +102,45 @@ def test_what_follows_from_decisions_is_labelled_and_what_time_and_place_say_is_
     assert fewer.wrong == labels.wrong
 
 
-def test_a_better_fit_is_used_at_once_and_going_back_goes_back(survey) -> None:
+def test_what_nothing_follows_of_is_drawn_by_chance_where_it_is_much(survey, monkeypatch) -> None:
+    for own in survey.animals[:3]:
+        decision_record(acting_user=None, first=own[0], second=own[1], verdict=Verdict.MATCH, anchor=own[0])
+    labels = labelled_candidates(survey.population)
+    assert len(labels.pairs) == 6 and labels.open_weight == 1.0
+    assert len(labels.open) + len(labels.pairs) == labels.stored == Candidate.objects.count()
+    monkeypatch.setattr("identification.selectors.calibration.MOST_OPEN", 24)
+    fewer = labelled_candidates(survey.population)
+    assert len(fewer.open) == 24 and fewer.open_weight == pytest.approx(len(labels.open) / 24)
+    assert fewer.open == labelled_candidates(survey.population).open, "the same ones each time"
+    assert all(one in labels.open for one in fewer.open)
+
+
+def test_what_nobody_was_asked_about_keeps_the_probabilities_low() -> None:
+    """As in the middle of a review: all right pairs follow, whatever their score, of the wrong ones only a few."""
+    draw = np.random.default_rng(8)
+    right, wrong = draw.normal(1, 3, 300), draw.normal(-5, 1.5, 3000)
+    asked, left = wrong[:150], [evidence(float(score)) for score in wrong[150:]]
+    pairs = [LabelledCandidate(evidence(float(x)), True, n % 12, n % 12, (n, n + 1)) for n, x in enumerate(right)]
+    pairs += [
+        LabelledCandidate(evidence(float(x)), False, n % 12, (n + 1 + n % 5) % 12, (n, n + 7000))
+        for n, x in enumerate(asked)
+    ]
+
+    def expected(labels: Labels) -> float:
+        """How many of what is left are right by a fit on these labels; truly none is."""
+        found = fitted(labels, PairModel.default().scores, 1)
+        assert found.coefficients is not None
+        model = PairModel.from_dict(found.coefficients)
+        return sum(model.probability(Standing.from_dict(one)) for one in left)
+
+    alone = expected(Labels(tuple(pairs), len(pairs)))
+    held = expected(Labels(tuple(pairs), len(pairs), tuple(left)))
+    part = expected(Labels(tuple(pairs), len(pairs), tuple(left[::10]), len(left) / len(left[::10])))
+    assert held < alone / 2, (held, alone)
+    assert part == pytest.approx(held, rel=0.2)
+
+
+def test_a_better_fit_is_used_at_once_and_going_back_goes_back(survey, monkeypatch) -> None:
     decide(survey)
     assert calibration_due(survey.population)
     user = make_user(superuser=True)
@@ -94,6 +148,7 @@ def test_a_better_fit_is_used_at_once_and_going_back_goes_back(survey) -> None:
     made = outcome.calibration
     assert outcome.kept and made is not None and made.active and made.fitted_by == user
     assert outcome.refreshed == Candidate.objects.count()
+    assert_translated(monkeypatch, outcome.sentence)
     assert made.report["fitted"]["log_loss"] < made.report["shipped"]["log_loss"]
     assert made.report["fitted"]["brier"] < made.report["shipped"]["brier"]
     model = PairModel.from_dict(made.coefficients)
@@ -112,10 +167,21 @@ def test_a_better_fit_is_used_at_once_and_going_back_goes_back(survey) -> None:
     assert probabilities(survey) == pytest.approx(fitted)
 
 
+def test_a_fit_to_the_same_decisions_leaves_the_one_in_use(survey) -> None:
+    decide(survey)
+    first = calibration_fit(population=survey.population, acting_user=None)
+    again = calibration_fit(population=survey.population, acting_user=None)
+    assert again.calibration == first.calibration and again.kept and again.refreshed == 0
+    assert again.calibration.decided_until > first.calibration.decided_until, "all until now is in it"
+    assert again.sentence == first.sentence and PairCalibration.objects.count() == 1
+    assert calibration_rollback(population=survey.population, acting_user=None) is None
+
+
 def test_it_counts_only_with_the_features_and_scores_that_it_was_fitted_with() -> None:
-    own = PairModel(-1.0, {"score": 2.0}, 0.0, 0.0, "scores-1", "own")
+    own = PairModel(-1.0, {"score": 2.0}, 0.0, "scores-1", "own")
     now = engines.local_version()
     assert pair_model(now, own.to_dict(), "scores-1") == own
+    assert pair_model(now, {**own.to_dict(), "share": 0.0}, "scores-1") == own, "as an earlier version stored it"
     for features, coefficients, scores in (
         ("other", own.to_dict(), "scores-1"),
         (now, own.to_dict(), "scores-2"),
@@ -162,12 +228,18 @@ def test_the_admin_shows_reliability_fits_and_goes_back(survey) -> None:
     decide(survey)
     fit = reverse("admin:identification_paircalibration_fit", args=[survey.population.pk])
     assert browser.get(fit).status_code == 405
-    assert "in use" in browser.post(fit, follow=True).content.decode()
+    assert f"{survey.population} is being calibrated" in browser.post(fit, follow=True).content.decode()
+    assert not PairCalibration.objects.exists(), "a worker fits, not the page"
+    assert calibrate_population(CalibrationRun.objects.get().pk)
+    assert "Fitted to this population and in use" in browser.get(listing).content.decode()
     made = PairCalibration.objects.get()
     page = browser.get(reverse("admin:identification_paircalibration_change", args=[made.pk])).content.decode()
     assert made.version in page and "spotid-curve" in page and "As shipped" in page and "Were right" in page
     back = reverse("admin:identification_paircalibration_rollback", args=[survey.population.pk])
-    assert "the calibration that ships is in use" in browser.post(back, follow=True).content.decode()
+    assert "goes back to the calibration before" in browser.post(back, follow=True).content.decode()
+    assert calibrate_population(CalibrationRun.objects.get(kind="rollback").pk)
+    assert "The calibration that ships is in use" in browser.get(listing).content.decode()
+    assert "nothing to go back to" in browser.post(back, follow=True).content.decode()
     assert browser.get(reverse("admin:identification_paircalibration_change", args=[made.pk + 9])).status_code == 404
     assert browser.post(reverse("admin:identification_paircalibration_fit", args=[10**6])).status_code == 404
     staff = Client()

@@ -147,9 +147,9 @@ def test_a_decision_made_during_the_export_is_not_half_in_it(monkeypatch):
     survey = make_survey()
     declared(survey)
     waiting = make_sighting(survey, coat=1)
-    from identification.exports import snapshot
+    from identification.exports import identities
 
-    original = snapshot._undeclared_singles
+    original = identities.undeclared_singles
 
     def meanwhile(individuals):
         def decide():
@@ -168,7 +168,7 @@ def test_a_decision_made_during_the_export_is_not_half_in_it(monkeypatch):
         assert Individual.objects.count() == 1
         return original(individuals)
 
-    monkeypatch.setattr(snapshot, "_undeclared_singles", meanwhile)
+    monkeypatch.setattr(identities, "undeclared_singles", meanwhile)
     seen = survey_snapshot(survey)
     assert [individual.name for individual in seen.individuals] == [""]
     assert Individual.objects.count() == 2

@@ -242,7 +242,7 @@ def test_one_match_of_a_person_does_not_join_two_animals_of_the_archive(survey) 
 def test_animals_that_a_person_merged_after_an_import_stay_as_they_are(survey) -> None:
     rows = archive(survey, Asha=3, Bela=2)
     take_in(survey)
-    match(make_user(), rows["Asha"][1], rows["Bela"][1])
+    match(make_member(survey, "curator"), rows["Asha"][1], rows["Bela"][1])
     late = photo(survey, "Asha/late.jpg")
     before = animals()
     report = take_in(survey)

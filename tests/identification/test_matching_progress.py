@@ -12,10 +12,10 @@ from identification.matching.progress import (
     FEWEST_ANSWERS,
     Completeness,
     Weights,
-    answers_of,
     beyond_depth,
     completeness,
     correction,
+    joined_by_depth,
     matched_pairs,
 )
 from identification.matching.queue import Queue
@@ -30,7 +30,7 @@ def estimate(
 ) -> Completeness:
     weights = Weights()
     for probability, pairs in questions:
-        weights.add(probability, pairs)
+        weights.add(log_odds(probability), pairs)
     return completeness(found=found, weights=weights, questions=questions, answers=answers, goal=goal, **more)  # type: ignore[arg-type]
 
 
@@ -73,9 +73,9 @@ def test_what_no_candidate_connects_cannot_be_asked() -> None:
 
 def test_weights_forget_what_is_gone() -> None:
     weights = Weights()
-    weights.add(0.3, 4)
-    weights.add(0.7, 2)
-    weights.add(0.3, 4, -1)
+    weights.add(log_odds(0.3), 4)
+    weights.add(log_odds(0.7), 2)
+    weights.add(log_odds(0.3), 4, -1)
     ((value, pairs, squares),) = weights.rows()
     assert (pairs, squares) == (2, 4) and value == pytest.approx(log_odds(0.7), abs=0.13)
 
@@ -104,31 +104,28 @@ def test_the_correction_is_the_penalised_maximum_of_the_likelihood() -> None:
     assert (fitted.shift, fitted.slope) == pytest.approx(grid[1:], abs=0.03)
 
 
-def test_only_sure_answers_of_which_a_number_was_shown_teach() -> None:
-    shown = {(1, 2): (0.9, "match"), (1, 3): (0.4, "unsure"), (2, 3): (0.2, "no_match")}
-    assert answers_of(shown) == [(0.9, True), (0.2, False)]
-
-
 def test_pairs_inside_groups() -> None:
     assert matched_pairs([]) == 0 and matched_pairs([1, 2, 4]) == 7
 
 
 def test_lists_that_hold_everybody_leave_nothing_beyond() -> None:
-    assert beyond_depth([(1, 2, 3)], depth=30, most=30) == (0.0, 0.0)
-    assert beyond_depth([], depth=0, most=100) == (0.0, 0.0)
+    assert beyond_depth(joined_by_depth([(1, 2, 3)], 30), depth=30, most=30) == (0.0, 0.0)
+    assert beyond_depth(joined_by_depth([], 0), depth=0, most=100) == (0.0, 0.0)
 
 
 def test_beyond_the_lists_goes_on_as_it_shrank_within() -> None:
     """8 pairs joined by depth 4, 4 more by 8, 2 more by 16: the next doublings find about 1, 1/2, …"""
     found = [(10 * i, 10 * i + 1, depth) for i, depth in enumerate([1] * 8 + [6] * 4 + [12] * 2)]
-    expected, variance = beyond_depth(found, depth=16, most=64)
+    expected, variance = beyond_depth(joined_by_depth(found, 16), depth=16, most=64)
     ratio = 2.5 / 4.5
     assert expected == pytest.approx(2 * (ratio + ratio**2))
     assert variance > 0
-    none, _ = beyond_depth(found[:8], depth=16, most=64)
+    none, _ = beyond_depth(joined_by_depth(found[:8], 16), depth=16, most=64)
     assert none == 0.0
     chained = [(1, 2, 1), (2, 3, 2), (1, 3, 15)]
-    assert beyond_depth(chained, 16, 64)[0] == 0.0, "a late candidate that joins nothing new says nothing"
+    assert beyond_depth(joined_by_depth(chained, 16), 16, 64)[0] == 0.0, (
+        "a late candidate that joins nothing new says nothing"
+    )
 
 
 # ---- simulated surveys ----

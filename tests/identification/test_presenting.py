@@ -7,7 +7,9 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from identification.models import Survey
 from identification.presenting import (
+    catalogue_words,
     completeness_words,
     day_span,
     flag_words,
@@ -17,6 +19,13 @@ from identification.presenting import (
     probability_words,
     span_words,
 )
+from identification.templatetags.spotid import at
+
+
+def test_times_of_no_one_survey_are_utc_and_say_so() -> None:
+    noon = datetime(2026, 3, 1, 12, tzinfo=UTC)
+    assert at(noon, Survey(time_zone="Asia/Kolkata")) == "1 Mar 2026, 17:30:00"
+    assert at(noon, None) == "1 Mar 2026, 12:00:00 UTC" and at(None, None) == ""
 
 
 def test_an_unknown_probability_is_said_to_be_unknown() -> None:
@@ -41,6 +50,30 @@ def test_an_unknown_probability_is_said_to_be_unknown() -> None:
 )
 def test_a_probability_is_a_number_and_words_that_agree(fraction: float, number: str, words: str) -> None:
     assert (percent(fraction), probability_words(fraction)) == (number, words)
+
+
+@pytest.mark.parametrize(
+    ("probability", "words"),
+    [
+        (None, ""),
+        (math.nan, ""),
+        (0.0, "Almost surely not in the catalogue yet (0 %)"),
+        (0.12, "Probably not in the catalogue yet (12 %)"),
+        (0.25, "Rather not in the catalogue yet (25 %)"),
+        (0.5, "Could be new or in the catalogue (50 %)"),
+        (0.61, "Rather already in the catalogue (61 %)"),
+        (0.93, "Probably already in the catalogue (93 %)"),
+        (0.999, "Almost surely already in the catalogue (>99 %)"),
+    ],
+)
+def test_whether_an_animal_is_known_is_said_in_words_and_number(probability: float | None, words: str) -> None:
+    assert catalogue_words(probability) == words
+
+
+def test_where_no_animal_is_in_the_catalogue_none_is_said_to_be() -> None:
+    found = [catalogue_words(probability, catalogued=False) for probability in (0.97, 0.85, 0.61, 0.5, 0.2, 0.07, 0.0)]
+    assert not any("catalogue" in words for words in found) and len(set(found)) == 7
+    assert found[0] == "Almost surely on another photo, too (97 %)" and catalogue_words(None, catalogued=False) == ""
 
 
 @pytest.mark.parametrize(

@@ -207,7 +207,7 @@ def test_photos_of_people_are_counted_only_for_those_who_may_see_them() -> None:
     survey = make.make_survey()
     sighting(survey, 0)
     sighting(survey, 86400, has_person=True)
-    of_reviewer = station_clocks(survey, user=make.make_member(survey, Role.REVIEWER))[0].cameras
+    of_viewer = station_clocks(survey, user=make.make_member(survey, Role.VIEWER))[0].cameras
     of_curator = station_clocks(survey, user=make.make_member(survey, Role.CURATOR))[0].cameras
-    assert [(row.photos, row.last) for row in of_reviewer] == [(1, START)]
+    assert [(row.photos, row.last) for row in of_viewer] == [(1, START)]
     assert [row.photos for row in of_curator] == [2]

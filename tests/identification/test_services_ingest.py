@@ -267,7 +267,7 @@ def test_an_ingest_that_was_killed_is_completed_by_the_next(tmp_path, monkeypatc
     survey = ingest(tmp_path).survey
     Survey.objects.update(matching_state="done")
     write_photo(tmp_path / "ST01" / "b.jpg", 2, taken="2024:03:02 06:00:00")
-    monkeypatch.setattr(module._Run, "finish", lambda self, acting_user: (_ for _ in ()).throw(KeyboardInterrupt))
+    monkeypatch.setattr(module.IngestRun, "finish", lambda self, acting_user: (_ for _ in ()).throw(KeyboardInterrupt))
     with pytest.raises(KeyboardInterrupt):
         ingest(tmp_path)
     monkeypatch.undo()

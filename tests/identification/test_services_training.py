@@ -138,6 +138,10 @@ class TestAsking:
             request(survey.population)
         assert not TrainingRun.objects.exists()
 
+    def test_nothing_to_learn_from_is_said_once(self) -> None:
+        plan = state.training_plan(population=make_population(), start_model=None, config={})
+        assert len(plan.refusals) == 2 and plan.warnings == ()
+
     def test_a_full_disk_is_refused_with_the_numbers(self, population, monkeypatch) -> None:
         monkeypatch.setattr(state.shutil, "disk_usage", lambda path: type("Usage", (), {"free": 10_000_000})())
         with pytest.raises(SpotIDError, match=r"needs about \d\.\d GB .* has 0\.0 GB left"):
@@ -253,10 +257,12 @@ class TestClaims:
             assert reconcile().trainings == 1
         run.refresh_from_db()
         assert (run.state, run.attempts, run.worker) == ("pending", 1, "")
-        assert OrmQ.objects.get().key == TRAINING_CLUSTER
+        # What was decided asks for a calibration besides, on the other queue.
+        waiting = OrmQ.objects.filter(key=TRAINING_CLUSTER)
+        assert waiting.count() == 1
         with django_capture_on_commit_callbacks(execute=True):
             assert reconcile().trainings == 0
-        assert OrmQ.objects.count() == 1
+        assert waiting.count() == 1
 
     def test_one_that_dies_again_and_again_is_given_up_and_can_be_resumed(self, population) -> None:
         run = request(population)
@@ -336,6 +342,9 @@ def test_the_time_left_is_told_from_the_last_epochs(population) -> None:
     run.state, run.epoch, run.epochs = "running", 3, 10
     run.history = [{"epoch": 0, "seconds": 0.0}, {"epoch": 1, "seconds": 10.0}, {"epoch": 2, "seconds": 20.0}]
     assert training_progress(run)["seconds_left"] == 120
+    run.progress = 0.9
+    assert training_progress(run)["seconds_left"] is None, "epochs are over; how long measuring takes is not known"
+    run.progress = 0.2
     run.history = []
     assert training_progress(run)["seconds_left"] is None
 

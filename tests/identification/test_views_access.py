@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from typing import Any
 
 import pytest
-from django.contrib.sessions.backends.db import SessionStore
 from django.db import OperationalError
 from django.test import Client
 from django.urls import reverse
 
 from identification.models import (
     ProcessingState,
-    User,
 )
 from identification.selectors import health as health_selector
+from spotid_site.sessions import SessionStore
 from tests.identification import factories as make
 from tests.identification.factories import client_of
 
@@ -48,6 +48,13 @@ def test_the_password_can_be_changed() -> None:
     assert client.post(reverse("password_change"), form).status_code == 302
     user.refresh_from_db()
     assert user.check_password(new)
+
+
+def test_health_is_told_past_the_proxy_and_all_else_goes_by_https(settings: Any) -> None:
+    settings.SECURE_SSL_REDIRECT = True
+    assert Client().get("/health/").status_code == 200
+    for address in ("/login/", "/health/x", "/api/v1/health/"):
+        assert Client().get(address).status_code == 301
 
 
 def test_health_tells_whether_a_worker_lives_and_what_waits() -> None:
@@ -101,7 +108,7 @@ def test_another_fault_is_500_and_says_no_secret(monkeypatch) -> None:
     client = client_of(make.make_survey())
     client.raise_request_exception = False
 
-    def fail(user: User) -> None:
+    def fail(*args: object) -> None:
         raise RuntimeError("password=hunter2")
 
     monkeypatch.setattr("identification.views.surveys.survey_cards", fail)

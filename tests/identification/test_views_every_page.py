@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-import json
 import re
 from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
+from django.db import connection
+from django.test import Client
+from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
 from identification.models import (
     Decision,
     Individual,
+    ReviewPosition,
     Role,
     Survey,
     Verdict,
@@ -36,7 +39,8 @@ class _Markup(HTMLParser):
         found = dict(attrs)
         self.ids += [found["id"] or ""] if "id" in found else []
         self.faults += [f"{tag} {name}" for name in found if name == "style" or name.startswith("on")]
-        if tag == "style" or (tag == "script" and not found.get("src")):
+        data = found.get("type") == "application/json"
+        if tag == "style" or (tag == "script" and not found.get("src") and not data):
             self.faults.append(f"inline {tag}")
         if tag == "img" and "alt" not in found:
             self.faults.append(f"img without alt: {found}")
@@ -65,17 +69,29 @@ def _addresses() -> tuple[Survey, list[str]]:
     names = [
         "survey-links",
         "survey-detail",
+        "survey-exports",
+        "survey-figures",
+        "survey-ingest",
+        "survey-imports",
         "survey-skipped",
         "survey-stations",
         "photo-list",
         "review",
+        "review-again",
         "review-certain",
         "survey-species",
         "survey-species-below",
+        "agreement",
+        "adjudication",
+        "survey-members",
     ]
     addresses = [reverse(name, args=[survey.pk]) for name in names]
-    addresses += [reverse(name) for name in ("survey-list", "individual-list", "conflict-list", "password_change")]
-    addresses.append(reverse("review", args=[survey.pk]) + "?mode=photo")
+    addresses.append(reverse("population-exports", args=[survey.population_id]))
+    addresses += [reverse(name) for name in ("survey-list", "individual-list", "conflict-list", "join-list")]
+    addresses.append(reverse("password_change"))
+    addresses += [reverse(name) for name in ("account", "audit")]
+    addresses.append(reverse("review", args=[survey.pk]) + f"?anchor={animals[2][0].pk}")
+    addresses.append(reverse("review", args=[survey.pk]) + "?mode=photo&on=1")
     addresses.append(reverse("survey-stations", args=[survey.pk]) + "?compare=1")
     addresses.append(reverse("photo-detail", args=[animals[0][0].image_id]))
     addresses += [reverse("individual-detail", args=[item.pk]) for item in Individual.objects.filter(retired=False)]
@@ -98,6 +114,22 @@ def test_every_page_is_sound_small_and_under_a_strict_policy() -> None:
         assert "default-src 'self'" in policy and "unsafe" not in policy
 
 
+def test_looking_at_a_page_writes_nothing() -> None:
+    survey, addresses = _addresses()
+    user = make.make_member(survey, Role.CURATOR, places=True)
+    client = Client()
+    client.force_login(user)
+    for mode in ("queue", "photo"):
+        ReviewPosition.objects.update_or_create(user=user, survey=survey, defaults={"mode": mode})
+        for address in addresses:
+            with CaptureQueriesContext(connection) as asked:
+                assert client.get(address).status_code == 200
+            writing = [one["sql"] for one in asked if re.match(r"\s*(INSERT|UPDATE|DELETE)\b", one["sql"])]
+            # That somebody has the question before her is nothing that she said: docs/decisions/0033.
+            writing = [sql for sql in writing if "identification_reviewlease" not in sql]
+            assert writing == [], f"{address} in the order {mode}"
+
+
 def test_a_page_with_its_styles_and_scripts_stays_below_300_kb() -> None:
     static = Path(__file__).resolve().parents[2] / "static" / "spotid"
     total = sum(file.stat().st_size for file in static.rglob("*") if file.is_file())
@@ -105,7 +137,7 @@ def test_a_page_with_its_styles_and_scripts_stays_below_300_kb() -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "most"), [("survey-list", 9), ("survey-detail", 40), ("photo-list", 14), ("individual-list", 12)]
+    ("name", "most"), [("survey-list", 9), ("survey-detail", 45), ("photo-list", 14), ("individual-list", 16)]
 )
 def test_pages_ask_the_database_equally_often_for_many_rows(
     name: str, most: int, django_assert_max_num_queries
@@ -125,16 +157,11 @@ def test_the_individual_and_conflict_pages_ask_equally_often_for_many_photos(dja
         match(None, first, second)
     match(None, animals[0][0], animals[0][8], Verdict.NO_MATCH, confirm=True)
     client = client_of(survey)
-    with django_assert_max_num_queries(18):
+    with django_assert_max_num_queries(34):
         client.get(reverse("individual-detail", args=[Individual.objects.get().pk]))
-    with django_assert_max_num_queries(18):
+    with django_assert_max_num_queries(30) as asked:
         client.get(reverse("conflict-list"))
-
-
-def test_json_of_the_progress_holds_no_name() -> None:
-    survey = make.make_survey(name="Secret valley")
-    answer = client_of(survey, Role.VIEWER).get(reverse("survey-progress", args=[survey.pk]))
-    assert "Secret" not in json.dumps(answer.json())
+    assert len(asked) > 10
 
 
 def _luminance(colour: str) -> float:

@@ -33,7 +33,7 @@ def chips(page: str) -> list[str]:
 
 
 def pair_page(survey: Survey, anchor: Detection, candidate: Detection) -> str:
-    query = f"mode=photo&anchor={anchor.pk}&offer={candidate.pk}"
+    query = f"anchor={anchor.pk}&offer={candidate.pk}"
     return client_of(survey).get(f"{reverse('review', args=[survey.pk])}?{query}").content.decode()
 
 

@@ -67,7 +67,7 @@ def test_photos_of_a_survey_that_is_not_hers_are_left_out_of_the_individual() ->
     client = client_of(survey)
     individual = Individual.objects.get(retired=False)
     response = client.get(reverse("individual-detail", args=[individual.pk]))
-    assert response.context["page"].photos == 2
+    assert response.context["page"].seen.photos == 2
     assert "river" not in response.content.decode()
     assert client.get(reverse("individual-list")).context["cards"][0].photos == 2
     assert not response.context["may_curate"], "a name is for curators of all its surveys"

@@ -172,10 +172,10 @@ def test_groups_of_another_survey_do_not_exist(survey) -> None:
     assert not LinkProposal.objects.exclude(state="open").exists()
 
 
-def test_the_whole_photo_is_not_linked_where_it_shows_a_person(survey) -> None:
+def test_the_whole_photo_is_not_linked_where_nothing_has_looked_for_people_yet(survey) -> None:
     row = LinkProposal.objects.order_by("started_at")[0].detections.first()
     assert row is not None
-    Image.objects.filter(pk=row.image_id).update(has_person=True)
+    Image.objects.filter(pk=row.image_id).update(detector="")
     link = reverse("photo-detail", args=[row.image_id])
     assert link not in signed_in(survey)[0].get(address(survey)).content.decode()
     assert link in signed_in(survey, Role.CURATOR)[0].get(address(survey)).content.decode()

@@ -14,6 +14,7 @@ from identification.models import (
     Flank,
     Individual,
     MatchEdge,
+    ReviewLease,
     ReviewPosition,
     Role,
     Survey,
@@ -97,9 +98,14 @@ def test_after_the_last_candidate_comes_the_next_photo(reviewed) -> None:
 
 def test_leaving_and_coming_back_resumes_at_the_same_photo(reviewed) -> None:
     client, user, survey, animals = reviewed
+    first = shown(page(client, survey))[0]
     page(client, survey, f"?anchor={animals[1][1].pk}")
+    assert shown(page(client, survey))[0] == first, "looking at another one changes nothing"
+    decide(client, survey, animals[1][1], animals[1][2], "match", explicit="on")
     other = Client()
     other.force_login(user)
+    assert shown(page(other, survey))[0] == animals[1][1].pk
+    client.post(reverse("review-undo", args=[survey.pk]))
     assert shown(page(other, survey))[0] == animals[1][1].pk
 
 
@@ -121,6 +127,21 @@ def test_next_puts_the_photo_off_and_the_end_page_offers_it_again(reviewed) -> N
     assert not ReviewPosition.objects.get(user=user).passed.exists()
 
 
+def test_the_end_of_the_order_by_photo_lists_what_stands_alone_the_likeliest_first(reviewed, settings) -> None:
+    client, _, survey, animals = reviewed
+    settings.SPOTID_CANDIDATES = 1
+    for animal in animals:
+        for anchor in animal:
+            while (found := page(client, survey, f"?anchor={anchor.pk}").context["state"]).offers:
+                if found.anchor != anchor:
+                    break
+                decide(client, survey, anchor, found.offers[0].detection, "unsure", explicit="on")
+    end = page(client, survey)
+    assert "Perhaps a missed match" in end.content.decode()
+    likely = [one.probability for one in end.context["alone"]]
+    assert len(likely) > 1 and likely == sorted(likely, reverse=True)
+
+
 def test_a_photo_of_another_survey_cannot_be_put_off_here(reviewed) -> None:
     client, user, survey, _ = reviewed
     stranger = make.make_sighting(make.make_survey())
@@ -133,7 +154,10 @@ def test_undo_takes_back_says_what_followed_and_shows_the_pair_again(reviewed) -
     client, _, survey, animals = reviewed
     decide(client, survey, animals[0][0], animals[0][1], "match")
     decide(client, survey, animals[0][0], animals[0][2], "match")
-    response = client.post(reverse("review-undo", args=[survey.pk]), follow=True)
+    asked = client.post(reverse("review-undo", args=[survey.pk]), follow=True)
+    assert "The 3 photos come apart into 2 + 1" in asked.content.decode(), "asked first, where an animal comes apart"
+    assert Decision.objects.count() == 2
+    response = client.post(reverse("review-undo", args=[survey.pk]), {"sure": "on"}, follow=True)
     assert shown(response) == (animals[0][0].pk, animals[0][2].pk)
     assert "come apart into 2 + 1 photos" in response.content.decode()
     assert Individual.objects.get(retired=False).detections.count() == 2
@@ -214,8 +238,32 @@ def test_two_flanks_that_people_named_are_refused_with_words(reviewed) -> None:
     assert not Decision.objects.exists()
 
 
+@pytest.mark.parametrize("mode", ["photo", "queue"])
+def test_an_incomparable_pair_is_not_asked_again_until_it_is_taken_back(reviewed, mode: str) -> None:
+    client, user, survey, _ = reviewed
+    ReviewPosition.objects.filter(user=user).update(mode=mode)
+    response = page(client, survey)
+    assert 'value="incomparable" data-keys="x"' in response.content.decode()
+    a, b = (Detection.objects.get(pk=pk) for pk in sorted(_pair_on(response)))
+    decide(client, survey, a, b, "incomparable")
+    edge = MatchEdge.objects.get()
+    assert ({edge.a_id, edge.b_id}, edge.verdict) == ({a.pk, b.pk}, Verdict.INCOMPARABLE)
+    assert not Individual.objects.exists(), "it neither joins nor parts"
+    after = page(client, survey, f"?anchor={a.pk}&offer={b.pk}" if mode == "photo" else f"?pair={a.pk}-{b.pk}")
+    assert _pair_on(after) != {a.pk, b.pk}
+    undone = client.post(reverse("review-undo", args=[survey.pk]), follow=True)
+    assert "Taken back: Incomparable. The pair is open again." in undone.content.decode()
+    assert _pair_on(undone) == {a.pk, b.pk}
+
+
+def _pair_on(response) -> set[int]:  # type: ignore[no-untyped-def]
+    """The two photos that a page of either order asks about."""
+    asked = response.context["page"]
+    return {asked.left.detection.pk, asked.right.detection.pk} if hasattr(asked, "left") else set(shown(response))
+
+
 @pytest.mark.parametrize(
-    "form", [{"verdict": "incomparable"}, {"verdict": "maybe"}, {"version": "x"}, {"anchor": "-1"}, {"candidate": ""}]
+    "form", [{"verdict": "maybe"}, {"verdict": ""}, {"version": "x"}, {"anchor": "-1"}, {"candidate": ""}]
 )
 def test_what_the_page_cannot_send_changes_nothing(reviewed, form: dict[str, str]) -> None:
     client, _, survey, animals = reviewed
@@ -270,10 +318,10 @@ def test_forms_without_a_token_are_refused(reviewed) -> None:
     assert not Decision.objects.exists()
 
 
-def test_the_whole_photo_is_not_offered_where_it_shows_a_person(reviewed) -> None:
+def test_the_whole_photo_is_not_offered_where_nothing_has_looked_for_people_yet(reviewed) -> None:
     client, _, survey, animals = reviewed
     image = animals[0][0].image
-    image.has_person = True
+    image.detector = ""
     image.save()
     text = page(client, survey).content.decode()
     assert reverse("media", args=["preview", image.pk]) not in text
@@ -305,8 +353,9 @@ def test_the_page_asks_the_database_as_often_for_many_photos_as_for_few(django_a
     survey, _ = make.make_reviewable_survey(individuals=5, photos=4)
     client = Client()
     client.force_login(make.make_member(survey))
-    page(client, survey, "?mode=photo")
-    with django_assert_max_num_queries(28):
+    client.post(reverse("review-mode", args=[survey.pk]), {"mode": "photo"})
+    page(client, survey)
+    with django_assert_max_num_queries(32):  # five of them lease what is shown
         assert page(client, survey).status_code == 200
 
 
@@ -317,6 +366,7 @@ def test_a_declaration_is_offered_back_only_to_those_who_may_take_it_back() -> N
     page = reverse("review", args=[survey.pk]) + f"?anchor={anchor.pk}"
     offer = reverse("individual-undeclare", args=[individual.pk])
     assert offer not in client_of(survey, Role.REVIEWER).get(page).content.decode()
+    ReviewLease.objects.all().delete()
     assert offer in client_of(survey, Role.CURATOR).get(page).content.decode()
 
 
@@ -330,3 +380,12 @@ def test_an_animal_whose_other_photos_are_hidden_is_not_said_to_be_seen_once() -
     match(None, anchor, make.make_sighting(make.make_survey(survey.population)))
     text = client.get(page).content.decode()
     assert "was seen once" not in text and "the only photo of" in text
+
+
+def test_a_picture_that_is_set_aside_leads_back_to_the_same_pair(reviewed) -> None:
+    client, _, survey, _ = reviewed
+    response = page(client, survey)
+    anchor, candidate = shown(response)
+    back = reverse("review", args=[survey.pk]) + f"?anchor={anchor}&amp;offer={candidate}"
+    forms = response.content.decode().split(f'value="{back}"')
+    assert len(forms) - 1 == 6, "a menu of reasons, a field of one's own, and the flanks, on either side"

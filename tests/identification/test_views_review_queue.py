@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 
 import pytest
@@ -286,7 +287,10 @@ def test_a_box_of_a_foreign_photo_records_nothing() -> None:
     client = client_of(survey, Role.REVIEWER)
     for pair in (f"{animals[0][0].pk}:{foreign.pk}:0:0.99", f"{foreign.pk}:{animals[0][0].pk}:0:0.99"):
         client.post(reverse("review-confirm", args=[survey.pk]), {"pair": [pair]})
-    client.post(reverse("review-later", args=[survey.pk]), {"pair": f"{animals[0][0].pk}-{foreign.pk}"})
+    later, sent = reverse("review-later", args=[survey.pk]), {"pair": f"{animals[0][0].pk}-{foreign.pk}"}
+    assert "nothing was put off" in client.post(later, sent, follow=True).content.decode()
+    refused = client.post(later, sent, HTTP_ACCEPT="application/json")
+    assert refused.status_code == 422 and "nothing was put off" in refused.json()["words"]
     assert not Decision.objects.exists()
     assert not ReviewPosition.objects.exclude(put_off=[]).exists()
 
@@ -302,14 +306,44 @@ def test_photos_that_stand_alone_are_told_at_the_end(reviewed) -> None:
     assert len(response.context["alone"]) == 9
     likely = [one.probability for one in response.context["alone"]]
     assert likely == sorted(likely, reverse=True) and likely[0] > 0.9
+    assert 'title="Probably on another photo, too (93 %)"' in text
+
+
+def test_before_an_animal_is_declared_it_is_said_whether_the_catalogue_has_it(reviewed) -> None:
+    client, _, survey, animals = reviewed
+    (a, b, c), stranger = animals[0], animals[1][0]
+    assert "Probably on another photo, too (93 %)" in page(client, survey, f"?pair={a.pk}-{b.pk}").content.decode()
+    match(None, *animals[2][:2])
+    assert "Probably already in the catalogue (93 %)" in page(client, survey, f"?pair={a.pk}-{b.pk}").content.decode()
+    text = page(client, survey, f"?pair={a.pk}-{stranger.pk}").content.decode()
+    assert "Probably already in the catalogue (93 %)" in text, "of all that is open, not of the shown pair"
+    assert "Probably already in the catalogue (93 %)" in page(client, survey, f"?anchor={a.pk}").content.decode()
+    for other in (b, c):
+        match(None, a, other, "no_match")
+    for query in (f"?pair={a.pk}-{stranger.pk}", f"?anchor={a.pk}"):
+        text = page(client, survey, query).content.decode()
+        assert "Probably not in the catalogue yet (7 %)" in text and "An animal of its own" in text
+    match(None, b, c)
+    text = page(client, survey, f"?pair={b.pk}-{stranger.pk}").content.decode()
+    assert "the catalogue" not in text, "it has a name already"
 
 
 def test_the_order_by_photo_is_remembered_until_the_other_is_chosen(reviewed) -> None:
-    client, _, survey, _ = reviewed
-    assert page(client, survey, "?mode=photo").context["state"].anchor is not None
-    assert page(client, survey).context["state"].anchor is not None
-    assert page(client, survey, "?mode=queue").context["page"].question
-    assert page(client, survey, "?mode=nonsense").context["page"].question
+    client, user, survey, _ = reviewed
+    choose = reverse("review-mode", args=[survey.pk])
+    assert client.post(choose, {"mode": "photo"}, follow=True).context["state"].anchor is not None
+    response = page(client, survey, "?mode=queue")
+    assert response.context["state"].anchor is not None, "an address chooses nothing"
+    assert re.search(r'value="photo" aria-pressed="true"', response.content.decode())
+    refused = client.post(choose, {"mode": "nonsense"}, follow=True)
+    assert "is no order of review" in refused.content.decode() and refused.context["state"].anchor is not None
+    assert client.post(choose, {"mode": "queue"}, follow=True).context["page"].question
+    assert re.search(r'value="queue" aria-pressed="true"', page(client, survey).content.decode())
+    assert client.get(choose).status_code == 405
+    strict = Client(enforce_csrf_checks=True)
+    strict.force_login(user)
+    assert strict.post(choose, {"mode": "photo"}).status_code == 403
+    assert ReviewPosition.objects.get(user=user).mode == "queue"
 
 
 def test_from_a_photo_that_is_settled_the_review_goes_on_with_the_queue(reviewed) -> None:
@@ -341,9 +375,9 @@ def test_the_page_asks_the_database_as_often_for_many_photos_as_for_few(django_a
     survey, _ = make.make_reviewable_survey(individuals=5, photos=4)
     client = client_of(survey, Role.REVIEWER)
     page(client, survey)
-    with django_assert_max_num_queries(24):
+    with django_assert_max_num_queries(36):  # ten of them for the lease
         assert page(client, survey).status_code == 200
-    with django_assert_max_num_queries(24):
+    with django_assert_max_num_queries(28):
         assert client.get(reverse("review-certain", args=[survey.pk])).status_code == 200
 
 
@@ -355,7 +389,7 @@ def test_a_survey_of_thousands_of_photos_is_answered_at_once(django_assert_max_n
     response = page(client, survey)
     first = time.process_time() - began
     began = time.process_time()
-    with django_assert_max_num_queries(60):  # the answer, and the page that follows
+    with django_assert_max_num_queries(80):  # the answer, and the page that follows
         following = say(client, survey, response, "match")
     after = time.process_time() - began
     assert set(pair_of(following)) != set(pair_of(response))

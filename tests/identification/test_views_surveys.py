@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import io
+import re
 import zipfile
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -13,14 +15,19 @@ from django.urls import reverse
 from identification.errors import SpotIDError
 from identification.models import (
     AuditEntry,
+    Heartbeat,
     Image,
+    IngestRequest,
     ProcessingState,
     Role,
     Survey,
     Work,
 )
+from identification.selectors.coming import drawing_name
+from identification.selectors.figures import EMPTY, PEOPLE, survey_figures
 from tests.identification import factories as make
 from tests.identification.factories import client_of, match
+from tests.identification.season import make_season
 
 pytestmark = pytest.mark.django_db
 
@@ -53,6 +60,55 @@ def test_the_dashboard_counts_what_is_there() -> None:
     assert [(station.code, station.photos) for station in board.stations] == [("ST01", 2), ("ST02", 2)]
 
 
+def test_the_dashboard_says_what_the_photos_show_as_the_figures_do() -> None:
+    survey = make_season(photos=200, stations=3, days=20)
+    for role in (Role.CURATOR, Role.VIEWER):
+        user = make.make_member(survey, role)
+        client = Client()
+        client.force_login(user)
+        page = client.get(reverse("survey-detail", args=[survey.pk]))
+        shown = {bar.row.label: (bar.row.photos, bar.row.events) for bar in page.context["bars"]}
+        figures = survey_figures(user=user, survey=survey)
+        assert shown == {row.label: (row.photos, row.events) for row in figures.shown}
+        assert len(shown) > 3 and EMPTY in shown
+        assert (PEOPLE in shown) == (PEOPLE in page.content.decode()) == (role == Role.CURATOR)
+
+
+def test_the_dashboard_fetches_the_plots_from_the_figures() -> None:
+    survey = make_season(photos=60, stations=2, days=10)
+    client = client_of(survey, Role.VIEWER)
+    address = reverse("survey-figures", args=[survey.pk])
+    page = client.get(reverse("survey-detail", args=[survey.pk])).content.decode()
+    assert f'id="figures-more" hx-get="{address}" hx-select="#figures-more"' in page
+    figures = client.get(address).content.decode()
+    wanted = figures[figures.index('id="figures-more"') :]
+    for heading in ("Activity by hour of day", "Photos per station and day", "Individuals over effort"):
+        assert heading in wanted
+
+
+def test_a_survey_says_what_its_photos_wait_for() -> None:
+    survey = make.make_survey()
+    client = client_of(survey, Role.VIEWER)
+    address, part = (
+        reverse("survey-detail", args=[survey.pk]),
+        reverse("survey-progress", args=[survey.pk]) + "?empty=1",
+    )
+    make.make_heartbeat(drawing_name(survey), age=timedelta(minutes=5))
+    assert "No photos yet" in client.get(address).content.decode(), "who drew died"
+    assert client.get(part)["HX-Refresh"] == "true"
+    Heartbeat.objects.all().delete()
+    make.make_heartbeat(drawing_name(survey))
+    other = make.make_survey(survey.population)
+    assert "No photos yet" in client_of(other).get(reverse("survey-detail", args=[other.pk])).content.decode()
+    for text in (client.get(address).content.decode(), client.get(part).content.decode()):
+        assert "The demonstration is being drawn" in text and "No photos yet" not in text and f'hx-get="{part}"' in text
+    IngestRequest.objects.create(survey=survey, kind="folder", state="pending", folder="/secret", done=3, total=80)
+    text = client.get(part).content.decode()
+    assert "Photos are being read" in text and "3 of 80 files" in text and "secret" not in text
+    make.make_image(survey, state=ProcessingState.PENDING)
+    assert client.get(part)["HX-Refresh"] == "true", "the first photo is there"
+
+
 def test_how_many_photos_show_people_is_for_those_who_may_see_them() -> None:
     survey = make.make_survey()
     make.make_image(survey, has_person=True)
@@ -75,17 +131,89 @@ def test_failed_photos_are_retried_one_by_one_and_all_at_once() -> None:
     assert not Work.objects.filter(state="failed").exists()
 
 
-def test_progress_for_scripts_says_when_all_is_through() -> None:
+def test_photos_stand_in_the_stage_that_they_are_in() -> None:
     survey = make.make_survey()
+    for state, stage in (
+        ("done", "features"),
+        ("done", "features"),
+        ("failed", "detect"),
+        ("set_aside", "embed"),
+        ("pending", "decode"),
+        # It waits anew, from the beginning, after it failed here.
+        ("pending", "isolate"),
+    ):
+        make.make_image(survey, state=state, stage=stage, files=False)
+    running = {"state": ProcessingState.RUNNING, "lease_until": make.START, "stage": "isolate"}
+    Work.objects.filter(image=make.make_image(survey, files=False)).update(**running)
+    client = client_of(survey, Role.VIEWER)
+    board = client.get(reverse("survey-detail", args=[survey.pk])).context["board"]
+    rows = [[row.waiting, row.running, row.failed, row.through] for row in board.progress.stages]
+    assert rows == [[2, 0, 0, 5], [2, 0, 1, 4], [2, 1, 0, 3], [3, 0, 1, 2], [3, 0, 0, 2]]
+    part = client.get(reverse("survey-progress", args=[survey.pk]))
+    shown = re.findall(r"<td[^>]*>(\d+)</td>", part.content.decode().partition('id="reasons"')[0])
+    assert [int(number) for number in shown] == [number for row in rows for number in row]
+
+
+def test_failures_are_counted_by_reason() -> None:
+    survey = make.make_survey()
+    for index in range(5):
+        make.make_image(survey, state="failed", stage="decode", reason=f"It ends early, at byte {index}.", files=False)
+    odd = make.make_image(survey, state="set_aside", stage="embed", reason="No weights.", files=False)
+    Work.objects.filter(image=odd).update(reason_code="no_weights")
+    hidden = make.make_image(survey, state="failed", stage="decode", reason="A person.", files=False, has_person=True)
+    Work.objects.filter(image=hidden).update(reason_code="person")
+    for role, photos in ((Role.CURATOR, [5, 1, 1]), (Role.VIEWER, [5, 1])):
+        response = client_of(survey, role).get(reverse("survey-detail", args=[survey.pk]))
+        reasons = response.context["board"].reasons
+        assert [reason.number for reason in reasons] == photos
+        assert (reasons[0].stage, reasons[0].code, reasons[0].example) == (
+            "Reading",
+            "test",
+            "It ends early, at byte 0.",
+        )
+        assert ("A person." in response.content.decode()) == (role == Role.CURATOR)
+
+
+def test_failures_by_reason_move_with_the_progress_for_those_who_may_see_the_photos() -> None:
+    survey = make.make_survey()
+    make.make_image(survey, state=ProcessingState.PENDING, files=False)
+    page, part = reverse("survey-detail", args=[survey.pk]), reverse("survey-progress", args=[survey.pk])
+    viewer, curator = client_of(survey, Role.VIEWER), client_of(survey, Role.CURATOR)
+    for client in (viewer, curator):
+        assert '<div id="reasons"></div>' in client.get(page).content.decode(), "empty to the last blank: not shown"
+        assert '<div id="reasons" hx-swap-oob="true"></div>' in client.get(part).content.decode()
+    make.make_image(survey, state="failed", stage="decode", reason="A person.", files=False, has_person=True)
+    make.make_image(survey, state="failed", stage="decode", reason="It ends early.", files=False)
+    Work.objects.filter(reason="A person.").update(reason_code="person")
+    said = [client.get(part).content.decode() for client in (viewer, curator)]
+    assert all("It ends early." in text and "2 photos could not be processed" in text for text in said)
+    assert ["A person." in text for text in said] == [False, True]
+    assert ["Retry all" in text for text in said] == [False, True]
+
+
+def test_the_part_that_moves_asks_for_the_whole_page_when_all_is_through() -> None:
+    survey = make.make_survey(name="Secret valley")
     running = {"state": ProcessingState.RUNNING, "lease_until": make.START, "stage": "detect"}
     Work.objects.filter(image=make.make_image(survey, files=False)).update(**running)
     client = client_of(survey, Role.VIEWER)
     address = reverse("survey-progress", args=[survey.pk])
-    now = client.get(address).json()
-    assert (now["total"], now["running"], now["percent"], now["finished"]) == (1, 1, 0, False)
+    now = client.get(address)
+    words = now.content.decode()
+    assert "0 of 1" in words and "1 working" in words and f'hx-get="{address}"' in words
+    assert "HX-Refresh" not in now and "no-store" in now["Cache-Control"] and "Secret" not in words
     Work.objects.update(state=ProcessingState.DONE)
+    Survey.objects.update(matching_state="running", matching_progress=0.42)
+    assert "42 %" in client.get(address).content.decode()
     Survey.objects.update(matching_state="done")
-    assert client.get(address).json()["finished"] is True
+    assert client.get(address)["HX-Refresh"] == "true"
+
+
+def test_who_is_signed_out_meanwhile_signs_in_on_a_whole_page() -> None:
+    survey = make.make_survey()
+    address = reverse("survey-progress", args=[survey.pk])
+    answer = Client().get(address, headers={"HX-Request": "true"})
+    assert (answer.status_code, answer["HX-Refresh"], answer.content) == (200, "true", b"")
+    assert Client().get(address).status_code == 302, "without htmx as ever"
 
 
 def test_skipped_files_are_listed_in_pages() -> None:

@@ -55,6 +55,12 @@ def test_children_are_told_all_they_need(project: Project) -> None:
     assert again["SPOTID_SECRET_KEY"] == environ["SPOTID_SECRET_KEY"]
 
 
+def test_the_launcher_s_own_name_is_allowed_beside_the_institution_s(project: Project) -> None:
+    environ = {"SPOTID_ALLOWED_HOSTS": "spotid.example.org, "}
+    told = shown(project.run("manage", "environment", environ=environ).stdout)["environ"]
+    assert isinstance(told, dict) and told["SPOTID_ALLOWED_HOSTS"] == "spotid.example.org,127.0.0.1"
+
+
 def test_secrets_are_the_owners_alone(project: Project) -> None:
     project.run("manage", "exit", "0")
     assert (project.home / "secrets.json").stat().st_mode & 0o777 == 0o600
@@ -159,6 +165,11 @@ def test_another_server_named_by_database_url_is_used_and_left_alone(project: Pr
     assert isinstance(environ, dict)
     assert environ["DATABASE_URL"] == url
     assert not (home / "database").exists()
+    forgotten = project.run("manage", "environment", environ={"SPOTID_HOME": str(home)})
+    assert forgotten.returncode == 1
+    assert "is on the server 127.0.0.1:1/elsewhere, and DATABASE_URL is not set" in forgotten.stderr
+    assert not (home / "database").exists()
+    assert all("p%40ss" not in note.read_text() for note in home.glob("*.json"))
 
 
 def test_a_benchmark_that_is_not_there_names_those_that_are(project: Project) -> None:
@@ -214,6 +225,8 @@ def test_test_runs_pytest_with_its_arguments_and_returns_its_status(project: Pro
     assert "['-k', 'some thing']" in done.stdout
     assert done.stdout.strip().endswith(str(project.path))
     assert f"{project.home}/scratch/" in done.stdout
+    everything = project.run("test")
+    assert f"['-n', '{min(4, os.cpu_count() or 1)}', '--dist', 'loadfile']" in everything.stdout
 
 
 def test_migrations_are_looked_for_in_the_database_itself(project: Project) -> None:

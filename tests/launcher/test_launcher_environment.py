@@ -158,14 +158,18 @@ def test_pip_is_told_in_plain_words(tmp_path: Path) -> None:
             "Collecting torch==2.15.0 (from -r requirements.txt (line 3))",
             "  Downloading torch-2.15.0.metadata (12 kB)",
             "  Downloading torch-2.15.0-cp311-cp311-linux_x86_64.whl (190.5 MB)",
+            "Processing /media/my usb/packages/kornia-0.9.0-py2.py3-none-any.whl",
+            "Processing ./packages/numpy-2.4.6-cp311-cp311-linux_x86_64.whl (from -r requirements.txt (line 9))",
             "Installing collected packages: a, b, c",
         ):
             narrator.line(line)
     assert told == [
         "  downloading torch (package 1, 190.5 MB)",
+        "  taking kornia (package 2)",
+        "  taking numpy (package 3)",
         "  unpacking 3 packages; this part shows nothing for a while",
     ]
-    assert (tmp_path / "log").read_text().count("\n") == 4
+    assert (tmp_path / "log").read_text().count("\n") == 6
 
 
 @pytest.mark.parametrize(
@@ -174,6 +178,7 @@ def test_pip_is_told_in_plain_words(tmp_path: Path) -> None:
         ("OSError: [Errno 28] No space left on device", "disk is full"),
         ("ReadTimeoutError('Read timed out.')", "could not be reached"),
         ("ERROR: No matching distribution found for torch==2.15.0", "not to be had"),
+        ("Looking in links: /usb\nERROR: No matching distribution found for torch==2.15.0", "not in the folder"),
         ("something else", "could not be installed"),
     ],
 )

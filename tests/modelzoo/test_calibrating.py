@@ -34,7 +34,7 @@ def shown(individuals: int = 6, photos: int = 5, *, gain: float, seed: int = 0) 
 def test_without_pairs_nothing_counts_and_the_reason_is_said() -> None:
     judged = judge([], DEFAULT, "none")
     assert judged.calibration is None and judged.pairs == 0 and math.isnan(judged.without)
-    assert "does not count" in judged.sentence and "there are 0 and 0 of 0" in judged.sentence
+    assert "does not count" in judged.sentence and "there are 0 right and 0 wrong ones of 0" in judged.sentence
 
 
 def test_candidates_are_the_best_by_weight_and_never_what_was_not_compared() -> None:
@@ -130,4 +130,4 @@ def test_one_pair_seen_from_both_sides_is_one_pair_when_they_are_counted() -> No
     right = {pair.key for pair in pairs if pair.same}
     assert len(right) < calibrating.FEWEST_OF_A_KIND < sum(pair.same for pair in pairs)
     judged = judge(pairs, DEFAULT, "found")
-    assert judged.calibration is None and f"there are {len(right)} and" in judged.sentence
+    assert judged.calibration is None and f"there are {len(right)} right and" in judged.sentence

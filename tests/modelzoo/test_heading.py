@@ -1,5 +1,6 @@
 """The heading model: its arithmetic against torch, what mirroring must do, its file, and what it was made for."""
 
+import importlib.util
 import subprocess
 import sys
 from dataclasses import replace
@@ -244,7 +245,8 @@ def test_training_learns_which_way_a_wedge_points() -> None:
 
 @pytest.mark.shared_data
 def test_real_leopards_face_the_way_their_folders_say(shared_data: Path) -> None:
-    pytest.importorskip("ultralytics")
+    if importlib.util.find_spec("ultralytics") is None:
+        pytest.skip("ultralytics is not installed")
     from preprocessing.imageio import decode_image
     from preprocessing.segmentation.yolo_seg import YoloSegConfig, YoloSegmenter
     from preprocessing.types import Box

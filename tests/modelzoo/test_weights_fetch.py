@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from modelzoo.known_weights import KNOWN
 from modelzoo.weights import (
-    KNOWN,
     ChecksumError,
     OfflineError,
     WeightsError,

@@ -72,7 +72,9 @@ class Command(BaseCommand):
             while True:
                 left = _works(survey).filter(state__in=_OPEN).count()
                 progress(total - left, total, "")
-                surveys = Survey.objects.filter(pk=survey.pk) if survey else Survey.objects.filter(images__isnull=False)
+                # A survey without photos stays to be matched until it has some.
+                surveys = Survey.objects.filter(images__isnull=False)
+                surveys = surveys.filter(pk=survey.pk) if survey else surveys
                 matching = surveys.filter(matching_state__in=[Survey.Matching.STALE, Survey.Matching.RUNNING]).exists()
                 if not left and not matching:
                     return

@@ -11,6 +11,7 @@ from django.conf import settings
 from django.core.management.base import BaseCommand, CommandParser
 from django.db import Error as DatabaseError
 from django.db import close_old_connections
+from django.utils import timezone
 
 from ..clusters import Cluster, TrainingCluster
 from ..parent import parent_is_gone
@@ -63,7 +64,8 @@ class Command(BaseCommand):
 
     def _fetch_weights(self) -> None:
         """Get missing weights before the cluster starts: a long download in a worker would look like a hang."""
-        if settings.SPOTID_OFFLINE or (settings.SPOTID_DETECTOR_WEIGHTS and settings.SPOTID_SEGMENTER_WEIGHTS):
+        named = settings.SPOTID_DETECTOR_WEIGHTS and settings.SPOTID_SEGMENTER_WEIGHTS
+        if settings.SPOTID_OFFLINE or (named and not settings.SPOTID_LEARNED_MATCHER):
             return
         command = [sys.executable, str(settings.BASE_DIR / "manage.py"), "weights", "fetch"]
         fetching = subprocess.Popen(command, stdin=subprocess.DEVNULL)
@@ -96,7 +98,8 @@ class Command(BaseCommand):
         from django_q.tasks import async_task
 
         # One heartbeat in the queue is enough; a hung cluster must not find hundreds.
-        if OrmQ.objects.filter(key=settings.Q_CLUSTER["name"]).count() < 2 * settings.Q_CLUSTER["workers"] + 2:
+        waiting = OrmQ.objects.filter(key=settings.Q_CLUSTER["name"], lock__lte=timezone.now())
+        if waiting.count() < 2 * settings.Q_CLUSTER["workers"] + 2:
             async_task("identification.tasks.beat", group="beat")
 
     def _reconcile(self) -> None:

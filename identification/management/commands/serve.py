@@ -23,9 +23,10 @@ class Command(BaseCommand):
         from spotid_site.wsgi import application
 
         watch_parent(lambda: os._exit(1))
-        # Whether the visitor came by HTTPS is the proxy's to say, and only where there is one.
+        # Whether the visitor came by HTTPS, and from where, is the proxy's to say, and only where there is one. Of the
+        # addresses it counts the last, which the proxy itself has added.
         proxy = (
-            {"trusted_proxy": "*", "trusted_proxy_headers": {"x-forwarded-proto"}}
+            {"trusted_proxy": "*", "trusted_proxy_headers": {"x-forwarded-proto", "x-forwarded-for"}}
             if settings.SPOTID_BEHIND_PROXY
             else {}
         )

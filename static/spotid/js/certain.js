@@ -1,5 +1,7 @@
 // Near-certain pairs: arrows move over the grid, Space ticks (the browser does that), "a" ticks all or none.
+import "./holds.js";
 import { listen, sendOnce } from "./keys.js";
+import { filled, ngettext } from "./text.js";
 
 const boxes = [...document.querySelectorAll("[data-grid] input[name=pair]")];
 const all = document.querySelector("[data-all]");
@@ -13,7 +15,7 @@ function columns() {
 
 function tell() {
   const ticked = boxes.filter((box) => box.checked).length;
-  if (words) words.textContent = `${ticked} of ${boxes.length} ticked`;
+  if (words) words.textContent = filled(ngettext("%(ticked)s of %(all)s ticked", "%(ticked)s of %(all)s ticked", ticked), { ticked, all: boxes.length });
 }
 
 function move(key) {

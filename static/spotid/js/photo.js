@@ -32,6 +32,8 @@ if (photo && form && start) {
     draft.setAttribute("visibility", "visible");
   };
 
+  // Sent here to draw a box: begin at once.
+  const wanted = document.querySelector("[data-drawing]");
   const drawing = (on) => {
     photo.classList.toggle("drawing", on);
     start.setAttribute("aria-pressed", String(on));
@@ -41,6 +43,7 @@ if (photo && form && start) {
   start.hidden = false;
   start.dataset.keys = "d";
   start.addEventListener("click", () => drawing(!photo.classList.contains("drawing")));
+  if (wanted) drawing(true);
   form.addEventListener("input", showDraft);
   photo.addEventListener("dragstart", (event) => event.preventDefault());
   photo.addEventListener("pointerdown", (event) => {
@@ -67,3 +70,21 @@ if (photo && form && start) {
     });
   }
 }
+
+// ---- after a box was drawn for a question: back there when the photo was processed again ----
+const EVERY = 1500;
+const wait = document.querySelector("[data-wait]");
+
+async function ask() {
+  let state = "";
+  try {
+    const answer = await fetch(location.href, { credentials: "same-origin" });
+    const text = answer.ok && !answer.redirected ? await answer.text() : "";
+    state = new DOMParser().parseFromString(text, "text/html").querySelector("[data-wait]")?.dataset.state ?? "";
+  } catch { /* the server is away; it will be back */ }
+  if (state === "done") location.replace(wait.dataset.wait);
+  else if (state === "failed" || state === "set_aside") location.reload();
+  else setTimeout(ask, document.hidden ? EVERY * 4 : EVERY);
+}
+if (wait?.dataset.state === "done") location.replace(wait.dataset.wait);
+else if (wait && !["failed", "set_aside"].includes(wait.dataset.state)) setTimeout(ask, EVERY);

@@ -1,5 +1,6 @@
 // The contact sheet: arrows, ranges, a threshold that counts while it moves. Without it the page works by its forms.
-import { listen, sendOnce } from "./keys.js";
+import { listen, named, sendOnce } from "./keys.js";
+import { filled, ngettext } from "./text.js";
 
 const boxes = [...document.querySelectorAll("[data-grid] input[name=box]")];
 const marks = document.querySelector("#marks");
@@ -15,7 +16,7 @@ function columns() {
 function tell() {
   const chosen = boxes.filter((box) => box.checked).length;
   const words = document.querySelector("[data-chosen]");
-  if (words) words.textContent = chosen === 1 ? "1 box chosen" : `${chosen} boxes chosen`;
+  if (words) words.textContent = filled(ngettext("%(chosen)s box chosen", "%(chosen)s boxes chosen", chosen), { chosen });
 }
 
 function range(from, to, on) {
@@ -51,7 +52,7 @@ if (boxes.length) {
     const at = event.target;
     if (at instanceof Element && at.matches("input:not([type=checkbox]), textarea, select")) return;
     if (event.key in STEPS) move(event.key, event.shiftKey);
-    else if (event.key === "x") choose();
+    else if (named(event) === "x") choose();
     else return;
     event.preventDefault();
   });

@@ -1,5 +1,7 @@
 // Zooming and panning of photographs: wheel, drag, pinch, double click, keys. Two stages can move together.
 
+import { decimal } from "./text.js";
+
 const MOST = 12;
 
 export class Stage {
@@ -11,6 +13,7 @@ export class Stage {
     this.scale = 1;
     this.x = 0; // of the layer's corner, as a fraction of the stage
     this.y = 0;
+    this.turn = 0; // degrees, of what lies in the layer
     this.pointers = new Map();
     this.label = document.createElement("span");
     this.label.className = "scale";
@@ -43,8 +46,28 @@ export class Stage {
     this.y = Math.min(0, Math.max(1 - scale, y));
     this.layer.style.transform = `translate(${this.x * 100}%, ${this.y * 100}%) scale(${scale})`;
     this.element.classList.toggle("zoomed", scale > 1.001);
+    if (scale > 1.2) this.#sharpen();
     this.label.hidden = scale <= 1.001;
-    this.label.textContent = `${scale.toFixed(1)}×`;
+    this.label.textContent = `${decimal(scale, 1)}×`;
+    this.tell();
+  }
+
+  /** Tell who draws by this stage that it looks different now. */
+  tell() {
+    this.element.dispatchEvent(new Event("moved"));
+  }
+
+  /** A copy that fits the screen gives way to the picture itself. */
+  async #sharpen() {
+    const shown = this.layer.querySelector("img");
+    const copy = shown?.getAttribute("src");
+    const whole = copy?.replace(/(\/media\/\w+\/\d+\/)\d+\/$/, "$1");
+    if (!copy || whole === copy || this.fetching === whole) return;
+    this.fetching = whole;
+    const better = new Image();
+    better.src = whole;
+    try { await better.decode(); } catch { this.fetching = ""; return; } // the copy stays
+    if (shown.getAttribute("src") === copy) shown.src = whole;
   }
 
   #at(event) {
