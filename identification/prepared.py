@@ -99,7 +99,8 @@ def _asked(sql: str, values: Sequence[Any] | Mapping[str, Any]) -> list[tuple[An
     raw: Any = ServerBindingCursor
     before, session.prepared_max = session.prepare_threshold, _MOST
     # Only now: what Django asks itself is not prepared, and would be counted all the same, with all its values.
-    session.prepare_threshold = _OFTEN
+    # Where queries are recorded, as tests and DEBUG do, it is not: psycopg forgets the text of what was prepared.
+    session.prepare_threshold = None if connection.queries_logged else _OFTEN
     try:
         with connection._prepare_cursor(raw(session)) as cursor:
             cursor.execute(sql, values)

@@ -53,6 +53,25 @@ def one_language() -> Iterator[None]:
     translation.deactivate()
 
 
+@pytest.fixture(autouse=True)
+def files_closed(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Close what was to be downloaded: servers do, the test client only where a test has read the whole of it."""
+    from django.http import FileResponse
+
+    made: list[Any] = []
+    given = FileResponse.__init__
+
+    def kept(response: Any, *args: Any, **options: Any) -> None:
+        given(response, *args, **options)
+        made.append(response.file_to_stream)
+
+    monkeypatch.setattr(FileResponse, "__init__", kept)
+    yield
+    for file in made:
+        if file is not None:
+            file.close()
+
+
 @receiver(connection_created)
 def _may_empty_tables(connection: Any, **_rest: Any) -> None:
     """Tables are emptied after a test that commits; logs refuse that unless it is asked for by name."""

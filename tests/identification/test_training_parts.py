@@ -92,7 +92,7 @@ class TestTheChain:
         assert latest is not None and latest.candidate is not None and latest.candidate.name == "beside"
 
     def test_the_hint_for_few_animals_is_another_one_where_parts_are_kept(self) -> None:
-        population = make_confirmed(individuals=8, photos=1)[0].population
+        population = make_confirmed(individuals=8)[0].population
         plan = {"population": population, "start_model": None, "config": SETTINGS}
         assert "larger test share" in " ".join(training_plan(**plan).warnings)
         made("earlier", population)
