@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from launcher.commands import benchmark_names, run_benchmark, run_manage_command, run_tests
+from launcher.commands import benchmark_names, run_benchmark, run_client, run_manage_command, run_tests
 from launcher.environment import environment_chosen
 from launcher.home import home_chosen
 from launcher.launch import Launch, new_mark
@@ -27,6 +27,7 @@ SpotID recognises individual animals in camera-trap photos.
   up               install what is missing, start everything and open the browser; Ctrl-C stops it all
   test [ARGS]      run every test; ARGS go to pytest
   manage COMMAND … run a management command, for example `manage ingest DIR --survey NAME` (`manage help` lists them)
+  postgres NAME …  run a program of the bundled PostgreSQL on the database, for example `postgres pg_dump -Fc -f FILE`
   bench NAME …     run benchmarks/NAME.py with a database of its own
 
   --home DIR       the folder with everything that is kept: database, photos, weights (default: var/; or SPOTID_HOME)
@@ -42,6 +43,9 @@ USAGE_OF = {
     "--help` explains one.",
     "test": "usage: python3 spotid.py test [--home DIR] [pytest arguments]\n\n"
     "Installs what the tests need and runs them; without arguments all of them.",
+    "postgres": "usage: python3 spotid.py postgres [--home DIR] PROGRAM …\n\n"
+    "Runs a program of the bundled PostgreSQL (pg_dump, pg_restore, psql, …) with the database running and its address "
+    "and password in the environment. It ends with the program's exit status.",
     "bench": "usage: python3 spotid.py bench [--home DIR] NAME [arguments]\n\n"
     "Runs benchmarks/NAME.py with an empty database that is dropped afterwards. NAME is one of:",
 }
@@ -49,6 +53,7 @@ USAGE_OF = {
 RUNNERS: dict[str, Callable[[Launch, list[str]], int]] = {
     "manage": run_manage_command,
     "test": run_tests,
+    "postgres": run_client,
     "bench": run_benchmark,
 }
 

@@ -1,4 +1,4 @@
-"""`manage`, `bench` and `test`: one command in SpotID's environment, with the database running meanwhile."""
+"""`manage`, `postgres`, `bench` and `test`: one command in SpotID's environment, with the database running."""
 
 import contextlib
 import os
@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from launcher import leftovers
-from launcher.environment import environment_prepare
+from launcher.environment import clean_environ, environment_prepare
 from launcher.home import home_prepare
 from launcher.launch import Database, Launch, child_environ, database_open, migrate, run_manage
 from launcher.messages import LauncherError, say
@@ -31,6 +31,7 @@ UNMIGRATED = {
     "version",
     "--version",
 }
+CLIENTS = ("pg_dump", "pg_restore", "psql", "pg_isready", "reindexdb", "vacuumdb")
 SCRATCH_DATABASE = "spotid_bench_"
 
 
@@ -47,6 +48,27 @@ def run_manage_command(launch: Launch, arguments: list[str]) -> int:
             environ |= _environ_of_clients(database)
         return run_in_front(
             [*launch.manage, *arguments], environment=environ, folder=Path.cwd(), signals=launch.signals
+        )
+
+
+def run_client(launch: Launch, arguments: list[str]) -> int:
+    """`spotid.py postgres PROGRAM …`: a client program of the bundled PostgreSQL, told where the database is."""
+    if os.environ.get("DATABASE_URL"):
+        raise LauncherError(
+            "DATABASE_URL names a PostgreSQL server that is not SpotID's: run that server's own programs, as "
+            "docs/administrator.md shows under “A PostgreSQL of your own”."
+        )
+    if arguments[0] not in CLIENTS:
+        raise LauncherError(f"{arguments[0]} is not one of the programs that can be run so: {', '.join(CLIENTS)}.")
+    home_prepare(launch.home)
+    server_required(launch.home)
+    environment_prepare(launch.environment, with_tests=False, signals=launch.signals)
+    with database_open(launch) as database:
+        return run_in_front(
+            [database.programs.program(arguments[0]), *arguments[1:]],
+            environment=clean_environ(os.environ) | _environ_of_clients(database),
+            folder=Path.cwd(),
+            signals=launch.signals,
         )
 
 

@@ -6,6 +6,7 @@ from __future__ import annotations
 from django import template
 
 from ..models import Survey
+from ..permissions import Action, is_administrator, surveys_for, surveys_read
 from ..selectors.joins import joins_count
 from ..selectors.proposals import proposals_open
 from ..selectors.triage import found_by_change
@@ -27,6 +28,18 @@ def empties_likely(survey: Survey) -> int:
     """How many undecided boxes were found without a detector's weights, where that is many; else 0."""
     weak, found = found_by_change(survey)
     return weak if weak >= _WEAK_LEAST and weak >= _WEAK_SHARE * found else 0
+
+
+@register.simple_tag(takes_context=True)
+def decides_somewhere(context: template.Context) -> bool:
+    """Whether the account that reads the page decides in any survey."""
+    user = getattr(context.get("request"), "user", None)
+    if user is None or not user.is_authenticated:
+        return False
+    if is_administrator(user):
+        return True
+    read = surveys_read(user, Action.DECIDE)
+    return bool(read) if read is not None else surveys_for(user, Action.DECIDE).exists()
 
 
 @register.simple_tag(takes_context=True)

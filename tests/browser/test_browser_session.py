@@ -137,6 +137,25 @@ def test_answers_bring_nothing_what_comes_next_is_asked_by_itself_and_undo_still
     assert Decision.objects.filter(undoes__isnull=False).count() == 1
 
 
+def test_a_key_before_the_new_pair_could_be_seen_counts_for_nothing_and_says_so(
+    new_page, large: tuple[Survey, Animals]
+) -> None:
+    page = opened(new_page(make.make_member(large[0])), large[0])
+    page.wait_for_timeout(300)
+    first = pair_of(page)
+    page.evaluate(
+        "for (const _ of [1, 2]) document.body.dispatchEvent(new KeyboardEvent('keydown', {key: 'n', bubbles: true}))"
+    )
+    expect(page.locator("[data-notice]")).to_contain_text("Not counted: this pair has only just come.")
+    assert pair_of(page) != first
+    saved(page)
+    assert recorded() == [(set(first), "no_match")]
+    answer(page, "n")
+    expect(page.locator("[data-notice]")).not_to_contain_text("Not counted")
+    saved(page)
+    assert len(recorded()) == 2
+
+
 def test_the_next_pair_is_painted_soon_after_the_key(new_page, large: tuple[Survey, Animals]) -> None:
     """Prints what was measured, and holds only what no busy machine can spoil: no page and no answer is waited for."""
     place, _ = large
@@ -310,6 +329,25 @@ def test_undo_says_what_it_splits_before_and_after(new_page, survey: tuple[Surve
     page.keyboard.press("z")  # the next one, as deep as the session
     expect(page.locator("[data-notice]")).to_contain_text("stand alone again")
     assert MatchEdge.objects.filter(verdict="match").count() == 2
+
+
+def test_undo_asked_again_at_once_after_it_was_left_still_takes_back(new_page, survey: tuple[Survey, Animals]) -> None:
+    """Keys that come before the browser has told that the dialog was closed."""
+    place, animals = survey
+    user = make.make_member(place)
+    a, b, c = animals[0]
+    for one, other in ((a, b), (b, c)):
+        make.match(user, one, other)
+    page = opened(new_page(user), place)
+    page.keyboard.press("z")
+    expect(page.get_by_role("dialog")).to_be_visible()
+    page.evaluate(
+        "for (const key of ['Escape', 'z', 'z'])"
+        " document.body.dispatchEvent(new KeyboardEvent('keydown', {key, bubbles: true, cancelable: true}))"
+    )
+    expect(page.get_by_role("dialog")).to_be_hidden()
+    expect(page.locator("[data-notice]")).to_contain_text("has come apart into 2 + 1 photos")
+    assert MatchEdge.objects.filter(verdict="match").count() == 1
 
 
 def test_the_list_of_decisions_takes_one_back_by_keyboard(new_page, survey: tuple[Survey, Animals]) -> None:

@@ -190,3 +190,12 @@ def test_the_page_asks_the_database_equally_often_for_many_groups(django_assert_
     with django_assert_max_num_queries(24):
         response = client.get(address(survey))
     assert len(response.context["cards"]) == 20 and "Page 1 of 2" in response.content.decode()
+
+
+def test_conflicts_stand_in_the_bar_of_those_who_decide() -> None:
+    survey = make.make_survey()
+    address = reverse("conflict-list")
+    for role, there in ((Role.VIEWER, False), (Role.REVIEWER, True), (Role.CURATOR, True)):
+        client = client_of(survey, role)
+        for page in (reverse("survey-list"), reverse("individual-list")):
+            assert (address in client.get(page).content.decode()) is there, f"{role}: {page}"

@@ -258,3 +258,30 @@ def test_free_port_is_free() -> None:
     from launcher.ports import port_is_free
 
     assert port_is_free(free_port())
+
+
+def test_a_backup_goes_into_another_home_and_one_that_fails_says_so(project: Project) -> None:
+    made = project.run("postgres", "psql", "-qc", "CREATE TABLE kept AS SELECT 'Leopard 12' AS name")
+    assert made.returncode == 0, made.stderr
+    done = project.run("postgres", "pg_dump", "-Fc", "-f", "kept.dump")
+    assert done.returncode == 0, done.stderr
+    home = str(project.path / "other")
+    done = project.run("--home", home, "postgres", "pg_restore", "--no-owner", "-d", "spotid", "kept.dump")
+    assert done.returncode == 0, done.stderr
+    assert "Leopard 12" in project.run("--home", home, "postgres", "psql", "-Atc", "SELECT name FROM kept").stdout
+    failed = project.run("postgres", "pg_dump", "-Fc", "-f", str(project.path / "no folder" / "kept.dump"))
+    assert failed.returncode == 1 and "no folder" in failed.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "environ", "words"),
+    [
+        (["pg_ctl", "stop"], {}, "pg_ctl is not one of the programs"),
+        (["pg_dump"], {"DATABASE_URL": "postgres://someone@127.0.0.1:1/theirs"}, "A PostgreSQL of your own"),
+    ],
+)
+def test_programs_that_are_not_clients_of_the_bundled_server_are_refused(
+    project: Project, arguments: list[str], environ: dict[str, str], words: str
+) -> None:
+    done = project.run("postgres", *arguments, environ=environ)
+    assert done.returncode == 1 and words in done.stderr

@@ -51,7 +51,18 @@ function answerOf(dialog) {
   dialog.returnValue = "";
   if (!dialog.open) dialog.showModal();
   dialog.querySelector("button")?.focus();
-  return new Promise((resolve) => dialog.addEventListener("close", () => resolve(dialog.returnValue), { once: true }));
+  return new Promise((resolve) => {
+    const listening = new AbortController();
+    const { signal } = listening;
+    const answered = (value) => {
+      listening.abort();
+      resolve(value);
+    };
+    // "close" is told later than the next key may come, when the dialog may be open again for something else.
+    dialog.addEventListener("submit", (event) => { if (!event.defaultPrevented) answered(event.submitter?.value ?? ""); }, { signal });
+    dialog.addEventListener("cancel", (event) => { if (!event.defaultPrevented) answered(""); }, { signal });
+    dialog.addEventListener("close", () => { if (!dialog.open) answered(dialog.returnValue); }, { signal });
+  });
 }
 
 /** Ask whether a decision is to be taken back; says what would follow. */

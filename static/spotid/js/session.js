@@ -183,7 +183,11 @@ export class Session {
 
   /** Whether the pair was there to be seen when a key was pressed. */
   #seen() {
-    if (!this.item || this.busy || performance.now() < this.readyAt) return false;
+    if (!this.item || this.busy) return false;
+    if (performance.now() < this.readyAt) {
+      this.#tell(gettext("Not counted: this pair has only just come."));
+      return false;
+    }
     const photos = pictures(this.root);
     const missing = !navigator.onLine && photos.some(broken);
     if (!missing && photos.every((image) => image.complete)) return true;
