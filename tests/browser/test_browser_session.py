@@ -248,6 +248,26 @@ def test_undo_of_what_was_not_sent_yet(new_page, watch, large: tuple[Survey, Ani
     assert recorded() == [(set(first), "match"), (set(second), "unsure")]
 
 
+def test_undo_of_what_is_saved_says_without_a_connection_that_nobody_knows_what_follows(
+    new_page, watch, large: tuple[Survey, Animals]
+) -> None:
+    watch.expected.add(OFFLINE)
+    page = opened(new_page(make.make_member(large[0])), large[0])
+    first = answer(page, "m")
+    saved(page)
+    page.wait_for_load_state("networkidle")
+    page.context.set_offline(True)
+    page.wait_for_timeout(300)
+    page.keyboard.press("z")
+    expect(page.get_by_role("dialog")).to_contain_text("What follows from it is not known")
+    picture(page, "session-undo-offline")
+    page.keyboard.press("z")
+    expect(page.get_by_role("dialog")).to_be_hidden()
+    page.context.set_offline(False)
+    saved(page)
+    assert MatchEdge.objects.get(a=min(first), b=max(first)).verdict != "match"
+
+
 def test_undo_of_what_may_have_arrived(new_page, watch, large: tuple[Survey, Animals]) -> None:
     """The answer to a decision was lost: nobody knows whether it is recorded when it is taken back."""
     watch.expected.add(LOST)
