@@ -45,7 +45,7 @@ def run_manage_command(launch: Launch, arguments: list[str]) -> int:
         if arguments[0] not in UNMIGRATED:
             migrate(launch, environ, database)
         if arguments[0] == "dbshell":
-            environ |= _environ_of_clients(database)
+            environ = _without_libpq(environ) | _environ_of_clients(database)
         return run_in_front(
             [*launch.manage, *arguments], environment=environ, folder=Path.cwd(), signals=launch.signals
         )
@@ -66,7 +66,7 @@ def run_client(launch: Launch, arguments: list[str]) -> int:
     with database_open(launch) as database:
         return run_in_front(
             [database.programs.program(arguments[0]), *arguments[1:]],
-            environment=clean_environ(os.environ) | _environ_of_clients(database),
+            environment=_without_libpq(clean_environ(os.environ)) | _environ_of_clients(database),
             folder=Path.cwd(),
             signals=launch.signals,
         )
@@ -115,6 +115,11 @@ def benchmark_names(checkout: Path) -> list[str]:
     """The files of the folder that can be run; the others are what these share."""
     files = (checkout / "benchmarks").glob("[!_]*.py")
     return sorted(file.stem for file in files if '__name__ == "__main__"' in file.read_text(encoding="utf-8"))
+
+
+def _without_libpq(environ: dict[str, str]) -> dict[str, str]:
+    """Without the variables by which the shell may name another server: some of them win over those that we set."""
+    return {name: value for name, value in environ.items() if not name.startswith("PG")}
 
 
 def _environ_of_clients(database: Database) -> dict[str, str]:

@@ -150,6 +150,12 @@ def _quiet() -> None:
 
 
 @pytest.fixture
+def large():  # type: ignore[no-untyped-def]
+    """Eight animals with two photos each: many questions that share no group."""
+    return make.make_reviewable_survey(individuals=8, photos=2, name="Ridge 2024")
+
+
+@pytest.fixture
 def survey():  # type: ignore[no-untyped-def]
     """Three animals with three photos each, and who they are."""
     return make.make_reviewable_survey(individuals=3, photos=3, name="Valley 2024")

@@ -25,12 +25,6 @@ OFFLINE, LOST = "net::ERR_INTERNET_DISCONNECTED", "net::ERR_FAILED"
 READY = "() => !document.querySelector('[data-question].gone')"
 
 
-@pytest.fixture
-def large() -> tuple[Survey, Animals]:
-    """Eight animals with two photos each: many questions that share no group."""
-    return make.make_reviewable_survey(individuals=8, photos=2, name="Ridge 2024")
-
-
 def opened(page: Page, place: Survey) -> Page:
     """The review with the next questions loaded."""
     page.goto(f"/surveys/{place.pk}/review/")
@@ -229,45 +223,6 @@ def test_a_failing_server_doubles_and_loses_nothing(new_page, watch, large: tupl
     assert recorded() == said, "five, each once, in order"
 
 
-def test_undo_of_what_was_not_sent_yet(new_page, watch, large: tuple[Survey, Animals]) -> None:
-    watch.expected.add(OFFLINE)
-    place, _ = large
-    page = opened(new_page(make.make_member(place)), place)
-    page.context.set_offline(True)
-    first = answer(page, "m")
-    second = answer(page, "n")
-    shown = pair_of(page)
-    page.wait_for_timeout(300)
-    page.keyboard.press("z")
-    expect(page.locator("[data-notice]")).to_have_text("Taken back before it was saved: Not a match.")
-    assert pair_of(page) == second
-    answer(page, "u")
-    assert pair_of(page) == shown
-    page.context.set_offline(False)
-    saved(page)
-    assert recorded() == [(set(first), "match"), (set(second), "unsure")]
-
-
-def test_undo_of_what_is_saved_says_without_a_connection_that_nobody_knows_what_follows(
-    new_page, watch, large: tuple[Survey, Animals]
-) -> None:
-    watch.expected.add(OFFLINE)
-    page = opened(new_page(make.make_member(large[0])), large[0])
-    first = answer(page, "m")
-    saved(page)
-    page.wait_for_load_state("networkidle")
-    page.context.set_offline(True)
-    page.wait_for_timeout(300)
-    page.keyboard.press("z")
-    expect(page.get_by_role("dialog")).to_contain_text("What follows from it is not known")
-    picture(page, "session-undo-offline")
-    page.keyboard.press("z")
-    expect(page.get_by_role("dialog")).to_be_hidden()
-    page.context.set_offline(False)
-    saved(page)
-    assert MatchEdge.objects.get(a=min(first), b=max(first)).verdict != "match"
-
-
 def test_undo_of_what_may_have_arrived(new_page, watch, large: tuple[Survey, Animals]) -> None:
     """The answer to a decision was lost: nobody knows whether it is recorded when it is taken back."""
     watch.expected.add(LOST)
@@ -349,25 +304,6 @@ def test_undo_says_what_it_splits_before_and_after(new_page, survey: tuple[Surve
     page.keyboard.press("z")  # the next one, as deep as the session
     expect(page.locator("[data-notice]")).to_contain_text("stand alone again")
     assert MatchEdge.objects.filter(verdict="match").count() == 2
-
-
-def test_undo_asked_again_at_once_after_it_was_left_still_takes_back(new_page, survey: tuple[Survey, Animals]) -> None:
-    """Keys that come before the browser has told that the dialog was closed."""
-    place, animals = survey
-    user = make.make_member(place)
-    a, b, c = animals[0]
-    for one, other in ((a, b), (b, c)):
-        make.match(user, one, other)
-    page = opened(new_page(user), place)
-    page.keyboard.press("z")
-    expect(page.get_by_role("dialog")).to_be_visible()
-    page.evaluate(
-        "for (const key of ['Escape', 'z', 'z'])"
-        " document.body.dispatchEvent(new KeyboardEvent('keydown', {key, bubbles: true, cancelable: true}))"
-    )
-    expect(page.get_by_role("dialog")).to_be_hidden()
-    expect(page.locator("[data-notice]")).to_contain_text("has come apart into 2 + 1 photos")
-    assert MatchEdge.objects.filter(verdict="match").count() == 1
 
 
 def test_the_list_of_decisions_takes_one_back_by_keyboard(new_page, survey: tuple[Survey, Animals]) -> None:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import pytest
 from playwright.sync_api import Page, Route, expect
 
-from identification.models import Decision, Detection, Remark, ReviewPosition, Survey
+from identification.models import Decision, Detection, MatchEdge, Remark, ReviewPosition, Survey
 from tests.browser.conftest import NARROW, WIDE
+from tests.browser.test_browser_queue import picture
 from tests.browser.test_browser_reviewer import Animals, pair_of
-from tests.browser.test_browser_session import LOST, OFFLINE, READY, answer, opened, saved
+from tests.browser.test_browser_session import LOST, OFFLINE, READY, answer, opened, recorded, saved
 from tests.identification import factories as make
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -121,3 +122,85 @@ def test_a_page_that_could_not_ask_what_would_follow_says_so_and_asks_later(
     assert Decision.objects.count() == 1
     page.unroute("**/review/ahead/**")
     taken_back(page, "Match. The two photos stand alone again.", (pair[0].pk, pair[1].pk))
+
+
+def test_undo_of_what_is_saved_says_without_a_connection_that_nobody_knows_what_follows(
+    new_page, watch, large: tuple[Survey, Animals]
+) -> None:
+    watch.expected.add(OFFLINE)
+    page = opened(new_page(make.make_member(large[0])), large[0])
+    first = answer(page, "m")
+    saved(page)
+    page.wait_for_load_state("networkidle")
+    page.context.set_offline(True)
+    page.wait_for_timeout(300)
+    page.keyboard.press("z")
+    expect(page.get_by_role("dialog")).to_contain_text("What follows from it is not known: the server does not answer.")
+    picture(page, "session-undo-offline")
+    page.keyboard.press("z")
+    expect(page.get_by_role("dialog")).to_be_hidden()
+    page.context.set_offline(False)
+    saved(page)
+    assert MatchEdge.objects.get(a=min(first), b=max(first)).verdict != "match"
+
+
+def test_undo_asked_again_at_once_after_it_was_left_still_takes_back(new_page, survey: tuple[Survey, Animals]) -> None:
+    """Keys that come before the browser has told that the dialog was closed."""
+    place, animals = survey
+    user = make.make_member(place)
+    a, b, c = animals[0]
+    for one, other in ((a, b), (b, c)):
+        make.match(user, one, other)
+    page = opened(new_page(user), place)
+    page.keyboard.press("z")
+    expect(page.get_by_role("dialog")).to_be_visible()
+    page.evaluate(
+        "for (const key of ['Escape', 'z', 'z'])"
+        " document.body.dispatchEvent(new KeyboardEvent('keydown', {key, bubbles: true, cancelable: true}))"
+    )
+    expect(page.get_by_role("dialog")).to_be_hidden()
+    expect(page.locator("[data-notice]")).to_contain_text("has come apart into 2 + 1 photos")
+    assert MatchEdge.objects.filter(verdict="match").count() == 1
+
+
+def test_undo_takes_nothing_back_when_something_is_recorded_while_it_asks(
+    new_page, large: tuple[Survey, Animals]
+) -> None:
+    place, _ = large
+    page = opened(new_page(make.make_member(place)), place)
+    first = answer(page, "n")
+    saved(page)
+    page.wait_for_load_state("networkidle")
+    held: list[Route] = []
+    page.route("**/ahead/**", lambda route: held.append(route))
+    page.wait_for_timeout(300)
+    page.keyboard.press("z")
+    second = answer(page, "u")
+    saved(page)
+    for route in held:
+        route.continue_()
+    page.unroute("**/ahead/**")
+    expect(page.locator(NOTICE)).to_contain_text("Something was recorded meanwhile")
+    expect(page.get_by_role("dialog")).to_be_hidden()
+    assert recorded() == [(set(first), "no_match"), (set(second), "unsure")]
+    page.keyboard.press("z")
+    expect(page.locator(NOTICE)).to_contain_text("Taken back: Unsure")
+
+
+def test_undo_of_what_was_not_sent_yet(new_page, watch, large: tuple[Survey, Animals]) -> None:
+    watch.expected.add(OFFLINE)
+    place, _ = large
+    page = opened(new_page(make.make_member(place)), place)
+    page.context.set_offline(True)
+    first = answer(page, "m")
+    second = answer(page, "n")
+    shown = pair_of(page)
+    page.wait_for_timeout(300)
+    page.keyboard.press("z")
+    expect(page.locator("[data-notice]")).to_have_text("Taken back before it was saved: Not a match.")
+    assert pair_of(page) == second
+    answer(page, "u")
+    assert pair_of(page) == shown
+    page.context.set_offline(False)
+    saved(page)
+    assert recorded() == [(set(first), "match"), (set(second), "unsure")]

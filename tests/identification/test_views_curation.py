@@ -280,7 +280,7 @@ def test_the_pages_ask_equally_often_for_many_photos(photos: int, django_assert_
             match(None, animal[0], second)
     first, second = Individual.objects.order_by("number")
     client = client_of(survey)
-    for address, most in ((merge_of(first), 18), (f"{merge_of(first)}?with={second.pk}", 20)):
+    for address, most in ((merge_of(first), 19), (f"{merge_of(first)}?with={second.pk}", 21)):
         with django_assert_max_num_queries(most):
             assert client.get(address).status_code == 200
         with CaptureQueriesContext(connection) as asked:

@@ -261,12 +261,15 @@ def test_free_port_is_free() -> None:
 
 
 def test_a_backup_goes_into_another_home_and_one_that_fails_says_so(project: Project) -> None:
-    made = project.run("postgres", "psql", "-qc", "CREATE TABLE kept AS SELECT 'Leopard 12' AS name")
+    statement = "CREATE EXTENSION vector; CREATE TABLE kept AS SELECT 'Leopard 12' AS name, '[1,2]'::vector"
+    made = project.run("postgres", "psql", "-qc", statement)
     assert made.returncode == 0, made.stderr
-    done = project.run("postgres", "pg_dump", "-Fc", "-f", "kept.dump")
+    elsewhere = {"PGHOSTADDR": "127.0.0.9", "PGSERVICE": "another"}
+    done = project.run("postgres", "pg_dump", "-Fc", "-f", "kept.dump", environ=elsewhere)
     assert done.returncode == 0, done.stderr
-    home = str(project.path / "other")
-    done = project.run("--home", home, "postgres", "pg_restore", "--no-owner", "-d", "spotid", "kept.dump")
+    restore = ["pg_restore", "--no-owner", "--single-transaction", "-d", "spotid", "kept.dump"]
+    home = str(project.path / "home other")
+    done = project.run("--home", home, "postgres", *restore)
     assert done.returncode == 0, done.stderr
     assert "Leopard 12" in project.run("--home", home, "postgres", "psql", "-Atc", "SELECT name FROM kept").stdout
     failed = project.run("postgres", "pg_dump", "-Fc", "-f", str(project.path / "no folder" / "kept.dump"))

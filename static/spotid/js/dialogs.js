@@ -71,7 +71,7 @@ export async function askUndo(dialog, known) {
   form.method = "dialog";
   form.className = "stack";
   form.append(
-    heading("interrupted", filled(gettext("Take “%(verdict)s” back?"), { verdict: known.verdict })), paragraph(known.rough ? gettext("What follows from it is not known while the server cannot be reached.") : known.words), thumbs(known.crops, "asked-pair"),
+    heading("interrupted", filled(gettext("Take “%(verdict)s” back?"), { verdict: known.verdict })), paragraph(known.rough ? gettext("What follows from it is not known: the server does not answer.") : known.words), thumbs(known.crops, "asked-pair"),
     buttons([gettext("Take it back"), "yes", "z Backspace Enter", "Z", "danger"], [gettext("Leave it"), "", "Escape", "Esc", "quiet"]),
   );
   dialog.oncancel = null;

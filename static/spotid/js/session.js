@@ -185,7 +185,7 @@ export class Session {
   #seen() {
     if (!this.item || this.busy) return false;
     if (performance.now() < this.readyAt) {
-      this.#tell(gettext("Not counted: this pair has only just come."));
+      if (!this.#part("notice").textContent) this.#tell(gettext("Not counted: this pair has only just come."));
       return false;
     }
     const photos = pictures(this.root);
@@ -381,8 +381,13 @@ export class Session {
     const last = takenBack(this.#pending());
     if (!last && this.known?.rough) {
       this.undoing = true;
-      await this.#refresh(); // what would follow
+      const told = await this.#refresh(); // what would follow
       this.undoing = false;
+      if (this.outbox.asked || document.querySelector("dialog:modal")) return; // one question at a time
+      if (told && this.known?.rough) {
+        this.#tell(gettext("Something was recorded meanwhile, and nothing is taken back. Undo now means that."));
+        return;
+      }
     }
     const taken = this.#pending().some((entry) => entry.of === last?.key);
     if (last && !last.tried) this.#unsend(last);
