@@ -21,10 +21,11 @@ from ..errors import SpotIDError
 from ..models import EmbeddingModel, EncodingFailure, ModelActivation, Survey, User
 from ..selectors.models import encodable, model_before, without_vector
 from .audit import audit_record
+from .leases import attempt_fail, leases_expire
 from .matching import matching_invalidate
 from .models import administrators_only
 from .silence import held, lease_keep
-from .work import LeaseLost, dead_workers, heartbeat, this_worker
+from .work import LeaseLost, heartbeat, this_worker
 
 State = ModelActivation.State
 
@@ -321,31 +322,11 @@ def activation_release(*, claim: ActivationClaim) -> None:
 def activation_fail(*, claim: ActivationClaim, reason: str, final: bool) -> None:
     """Record a failure. Not final: it waits for its next attempt until none is left. The old model goes on."""
     with transaction.atomic():
-        activation = activation_fence(claim=claim)
-        over = final or activation.attempts >= settings.SPOTID_MAX_ATTEMPTS
-        ModelActivation.objects.filter(pk=claim.activation_id).update(
-            state=State.FAILED if over else State.PENDING,
-            error=reason[:2000],
-            lease_until=None,
-            worker="",
-            finished_at=Now() if over else None,
-        )
-
-
-_EXPIRED = """
-UPDATE identification_modelactivation SET
-    state = CASE WHEN attempts >= %s THEN 'failed' ELSE 'pending' END,
-    error = CASE WHEN attempts >= %s THEN 'The worker died ' || attempts || ' times while it encoded.' ELSE error END,
-    finished_at = CASE WHEN attempts >= %s THEN clock_timestamp() END,
-    lease_until = NULL, token = nextval('spotid_fencing_token')
-WHERE state = 'running' AND (lease_until < clock_timestamp() OR worker = ANY(%s))
-"""
+        activation_fence(claim=claim)
+        own = ModelActivation.objects.filter(pk=claim.activation_id)
+        attempt_fail(own, reason=reason, final=final, worker="")
 
 
 def activation_expire() -> int:
     """End leases that ran out, or whose worker on this host is gone; returns how many."""
-    dead = dead_workers(ModelActivation.objects.filter(state=State.RUNNING).values_list("worker", flat=True))
-    most = settings.SPOTID_MAX_ATTEMPTS
-    with connection.cursor() as cursor:
-        cursor.execute(_EXPIRED, [most, most, most, dead])
-        return cursor.rowcount
+    return leases_expire(ModelActivation, "encoded")

@@ -10,7 +10,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
 from django.conf import settings
-from django.db import IntegrityError, connection, transaction
+from django.db import IntegrityError, transaction
 from django.db.models.functions import Now
 from django.utils.translation import gettext
 
@@ -19,8 +19,9 @@ from ..models import CalibrationRun, PairCalibration, Population, User
 from ..permissions import is_administrator
 from ..selectors.calibration import active_calibration
 from .audit import audit_record
+from .leases import attempt_fail, lease_renew, lease_take, leases_expire
 from .silence import held, lease_keep
-from .work import LeaseLost, dead_workers, heartbeat, this_worker
+from .work import LeaseLost, heartbeat, this_worker
 
 Kind, State = CalibrationRun.Kind, CalibrationRun.State
 
@@ -81,35 +82,15 @@ def calibration_enqueue(*, run_id: int) -> None:
     async_task("identification.tasks.calibrate_population", run_id, group="calibrate")
 
 
-_CLAIM = """
-UPDATE identification_calibrationrun SET state = 'running', attempts = attempts + 1, worker = %s,
-    token = nextval('spotid_fencing_token'), lease_until = clock_timestamp() + make_interval(secs => %s)
-WHERE id = %s AND attempts < %s
-    AND (state = 'pending' OR (state = 'running' AND lease_until < clock_timestamp()))
-RETURNING token
-"""
-
-
 def calibration_claim(*, run_id: int) -> CalibrationClaim | None:
     """Take a run that waits, or whose lease ran out; None when it is over, taken or out of attempts."""
-    with connection.cursor() as cursor:
-        cursor.execute(_CLAIM, [this_worker(), settings.SPOTID_LEASE_SECONDS, run_id, settings.SPOTID_MAX_ATTEMPTS])
-        row = cursor.fetchone()
-    return CalibrationClaim(run_id, row[0]) if row else None
-
-
-_RENEW = """
-UPDATE identification_calibrationrun SET lease_until = clock_timestamp() + make_interval(secs => %s)
-WHERE id = %s AND token = %s AND state = 'running'
-"""
+    token = lease_take(CalibrationRun, run_id, seconds=settings.SPOTID_LEASE_SECONDS, worker=this_worker())
+    return None if token is None else CalibrationClaim(run_id, token)
 
 
 def calibration_renew(*, claim: CalibrationClaim) -> None:
     """Renew the lease between two steps. Raises LeaseLost."""
-    with connection.cursor() as cursor:
-        cursor.execute(_RENEW, [settings.SPOTID_LEASE_SECONDS, claim.run_id, claim.token])
-        if cursor.rowcount != 1:
-            raise LeaseLost("The calibration was taken over.")
+    lease_renew(CalibrationRun, claim.run_id, claim.token, seconds=settings.SPOTID_LEASE_SECONDS)
     heartbeat()
 
 
@@ -150,34 +131,9 @@ def calibration_finish(*, claim: CalibrationClaim, sentence: str, calibration: P
 def calibration_fail(*, claim: CalibrationClaim, reason: str, final: bool) -> None:
     """Record a failure. Not final: the run waits for its next attempt until none is left."""
     run = calibration_fence(claim=claim)
-    over = final or run.attempts >= settings.SPOTID_MAX_ATTEMPTS
-    CalibrationRun.objects.filter(pk=run.pk).update(
-        state=State.FAILED if over else State.PENDING,
-        error=reason[:2000],
-        lease_until=None,
-        worker="",
-        finished_at=Now() if over else None,
-    )
-
-
-# A row that is held is being ended by its worker: whoever looks for the dead does not wait for it.
-_EXPIRED = """
-UPDATE identification_calibrationrun SET
-    state = CASE WHEN attempts >= %s THEN 'failed' ELSE 'pending' END,
-    error = CASE WHEN attempts >= %s THEN 'The worker died ' || attempts || ' times while it calibrated.'
-        ELSE error END,
-    finished_at = CASE WHEN attempts >= %s THEN clock_timestamp() END,
-    lease_until = NULL, worker = '', token = nextval('spotid_fencing_token')
-WHERE id IN (
-    SELECT id FROM identification_calibrationrun
-    WHERE state = 'running' AND (lease_until < clock_timestamp() OR worker = ANY(%s)) FOR UPDATE SKIP LOCKED)
-"""
+    attempt_fail(CalibrationRun.objects.filter(pk=run.pk), reason=reason, final=final, worker="")
 
 
 def calibration_expire() -> int:
     """End leases that ran out, or whose worker on this host is gone; returns how many."""
-    dead = dead_workers(CalibrationRun.objects.filter(state=State.RUNNING).values_list("worker", flat=True))
-    most = settings.SPOTID_MAX_ATTEMPTS
-    with connection.cursor() as cursor:
-        cursor.execute(_EXPIRED, [most, most, most, dead])
-        return cursor.rowcount
+    return leases_expire(CalibrationRun, "calibrated")

@@ -16,13 +16,14 @@ from pathlib import Path
 from typing import Any
 
 from django.conf import settings
-from django.db import connection, transaction
+from django.db import transaction
 from django.db.models.functions import Now
 
 from ..models import ExportRun, Population, Survey, User
 from .audit import audit_record
+from .leases import attempt_fail, lease_renew, lease_take, leases_expire
 from .silence import held, lease_keep
-from .work import LeaseLost, dead_workers, heartbeat, this_worker
+from .work import LeaseLost, heartbeat, this_worker
 
 State = ExportRun.State
 # Reading a large population in one snapshot takes a while, in which nothing can be renewed.
@@ -50,17 +51,8 @@ class ExportClaim:
         if time.monotonic() - self._last < _RENEW_EVERY and not done == total > 0:
             return
         self._last = time.monotonic()
-        with connection.cursor() as cursor:
-            cursor.execute(_RENEW, [LEASE_SECONDS, done, total, self.run_id, self.token])
-            if cursor.rowcount != 1:
-                raise LeaseLost("The export was taken over.")
+        lease_renew(ExportRun, self.run_id, self.token, seconds=LEASE_SECONDS, progress=(done, total))
         heartbeat()
-
-
-_RENEW = """
-UPDATE identification_exportrun SET lease_until = clock_timestamp() + make_interval(secs => %s), done = %s, total = %s
-WHERE id = %s AND token = %s AND state = 'running'
-"""
 
 
 @transaction.atomic
@@ -101,21 +93,10 @@ def export_enqueue(*, run_id: int) -> None:
     async_task("identification.tasks.write_export", run_id, group="export")
 
 
-_CLAIM = """
-UPDATE identification_exportrun SET state = 'running', attempts = attempts + 1, worker = %s, error = '',
-    token = nextval('spotid_fencing_token'), lease_until = clock_timestamp() + make_interval(secs => %s)
-WHERE id = %s AND attempts < %s
-    AND (state = 'pending' OR (state = 'running' AND lease_until < clock_timestamp()))
-RETURNING token
-"""
-
-
 def export_claim(*, run_id: int) -> ExportClaim | None:
     """Take a run that waits, or whose lease ran out; None when it is over, taken or out of attempts."""
-    with connection.cursor() as cursor:
-        cursor.execute(_CLAIM, [this_worker(), LEASE_SECONDS, run_id, settings.SPOTID_MAX_ATTEMPTS])
-        row = cursor.fetchone()
-    return ExportClaim(run_id, row[0]) if row else None
+    token = lease_take(ExportRun, run_id, seconds=LEASE_SECONDS, worker=this_worker())
+    return None if token is None else ExportClaim(run_id, token)
 
 
 def export_held(claim: ExportClaim) -> AbstractContextManager[None]:
@@ -155,36 +136,12 @@ def export_finish(*, claim: ExportClaim, file: str, size: int, sha256: str, coun
 def export_fail(*, claim: ExportClaim, reason: str, final: bool) -> None:
     """Record a failure. Not final: the run waits for its next attempt until none is left. Raises LeaseLost."""
     run = export_fence(claim=claim)
-    over = final or run.attempts >= settings.SPOTID_MAX_ATTEMPTS
-    ExportRun.objects.filter(pk=run.pk).update(
-        state=State.FAILED if over else State.PENDING,
-        error=reason[:2000],
-        lease_until=None,
-        worker="",
-        finished_at=Now() if over else None,
-    )
-
-
-# A row that is held is being ended by its worker: whoever looks for the dead does not wait for it.
-_EXPIRED = """
-UPDATE identification_exportrun SET
-    state = CASE WHEN attempts >= %s THEN 'failed' ELSE 'pending' END,
-    error = CASE WHEN attempts >= %s THEN 'The worker died ' || attempts || ' times while it exported.' ELSE error END,
-    finished_at = CASE WHEN attempts >= %s THEN clock_timestamp() END,
-    lease_until = NULL, worker = '', token = nextval('spotid_fencing_token')
-WHERE id IN (
-    SELECT id FROM identification_exportrun
-    WHERE state = 'running' AND (lease_until < clock_timestamp() OR worker = ANY(%s)) FOR UPDATE SKIP LOCKED)
-"""
+    attempt_fail(ExportRun.objects.filter(pk=run.pk), reason=reason, final=final, worker="")
 
 
 def export_expire() -> int:
     """End leases that ran out, or whose worker on this host is gone; returns how many."""
-    dead = dead_workers(ExportRun.objects.filter(state=State.RUNNING).values_list("worker", flat=True))
-    most = settings.SPOTID_MAX_ATTEMPTS
-    with connection.cursor() as cursor:
-        cursor.execute(_EXPIRED, [most, most, most, dead])
-        return cursor.rowcount
+    return leases_expire(ExportRun, "exported")
 
 
 def exports_waiting() -> list[int]:

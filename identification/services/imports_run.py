@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Any
 
 from django.conf import settings
 from django.db import InterfaceError, OperationalError, connection, transaction
-from django.db.models import F
 from django.db.models.functions import Now
 
 from ..errors import SpotIDError
@@ -26,6 +25,7 @@ from ..models import ImportIssue, ImportRun, Survey
 from .audit import audit_record
 from .imports import State, folder_of
 from .imports_writing import Writing
+from .leases import attempt_fail, attempt_release, lease_renew, lease_take
 from .silence import held, lease_keep
 from .unpacking import Limits, zip_unpack
 from .work import LeaseLost, heartbeat, stopping_asked
@@ -37,26 +37,13 @@ logger = logging.getLogger(__name__)
 _RENEW_EVERY = 2.0
 _TABLE = "identification_importrun"
 
-_CLAIM = """
-UPDATE identification_importrun SET state = 'running', attempts = attempts + 1, error = '',
-    token = nextval('spotid_fencing_token'), lease_until = clock_timestamp() + make_interval(secs => %s)
-WHERE id = %s AND attempts < %s
-    AND (state = 'pending' OR (state = 'running' AND lease_until < clock_timestamp()))
-RETURNING token
-"""
-_RENEW = """
-UPDATE identification_importrun SET lease_until = clock_timestamp() + make_interval(secs => %s),
-    done = %s, total = %s
-WHERE id = %s AND token = %s AND state = 'running'
-"""
-
 
 def import_run(*, run_id: int, progress: Callable[[int, int, str], None] | None = None) -> bool:
     """Do what a row asks for; returns whether it could be claimed. What goes wrong is written down.
 
     Only the loss of the database is raised.
     """
-    token = _claim(run_id)
+    token = lease_take(ImportRun, run_id, seconds=settings.SPOTID_LEASE_SECONDS)
     if token is None:
         return False
     run = ImportRun.objects.select_related("survey__population", "requested_by").get(pk=run_id)
@@ -86,25 +73,13 @@ def _reason(error: Exception) -> str:
     return f"{type(error).__name__}: {said}"
 
 
-def _claim(run_id: int) -> int | None:
-    with connection.cursor() as cursor:
-        cursor.execute(_CLAIM, [settings.SPOTID_LEASE_SECONDS, run_id, settings.SPOTID_MAX_ATTEMPTS])
-        row = cursor.fetchone()
-    return row[0] if row else None
-
-
 def _fail(run_id: int, token: int, reason: str, *, final: bool) -> None:
-    """Not final: it waits for its next attempt, which the reconciler wakes a worker for, until none is left."""
     own = ImportRun.objects.filter(pk=run_id, token=token, state=State.RUNNING)
-    over = own.filter(attempts__gte=0 if final else settings.SPOTID_MAX_ATTEMPTS)
-    if not over.update(state=State.FAILED, error=reason[:2000], lease_until=None, finished_at=Now()):
-        own.update(state=State.PENDING, error=reason[:2000], lease_until=None)
+    attempt_fail(own, reason=reason, final=final)
 
 
 def _release(run_id: int, token: int) -> None:
-    """It goes on when a worker starts, with what is done already; the attempt does not count."""
-    own = ImportRun.objects.filter(pk=run_id, token=token, state=State.RUNNING)
-    own.update(state=State.PENDING, attempts=F("attempts") - 1, lease_until=None)
+    attempt_release(ImportRun.objects.filter(pk=run_id, token=token, state=State.RUNNING))
 
 
 class _Stopped(Exception):
@@ -149,10 +124,8 @@ class _Lease:
             raise LeaseLost("The import was taken over.")
 
     def _renew(self, by: Any, done: int, total: int) -> None:
-        with by.cursor() as cursor:
-            cursor.execute(_RENEW, [settings.SPOTID_LEASE_SECONDS, done, total, self.run_id, self.token])
-            if cursor.rowcount != 1:
-                raise LeaseLost("The import was taken over.")
+        seconds = settings.SPOTID_LEASE_SECONDS
+        lease_renew(ImportRun, self.run_id, self.token, seconds=seconds, progress=(done, total), by=by)
 
 
 def _work(run: ImportRun, lease: _Lease) -> None:

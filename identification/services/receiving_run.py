@@ -9,14 +9,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from django.conf import settings
-from django.db import InterfaceError, OperationalError, connection
-from django.db.models import F
+from django.db import InterfaceError, OperationalError
 from django.db.models.functions import Now
 
 from ..errors import SpotIDError
 from ..inference import photos
 from ..models import IngestRequest, ReceivedFile
 from .ingest import survey_ingest
+from .leases import attempt_fail, attempt_release, lease_renew, lease_take
 from .receiving import folder_of, is_archive, parts_of
 from .silence import held, lease_keep
 from .unpacking import Limits, Refused, zip_unpack
@@ -31,26 +31,13 @@ State = IngestRequest.State
 _RENEW_EVERY = 2.0
 _TABLE = "identification_ingestrequest"
 
-_CLAIM = """
-UPDATE identification_ingestrequest SET state = 'running', attempts = attempts + 1, error = '',
-    token = nextval('spotid_fencing_token'), lease_until = clock_timestamp() + make_interval(secs => %s)
-WHERE id = %s AND attempts < %s
-    AND (state = 'pending' OR (state = 'running' AND lease_until < clock_timestamp()))
-RETURNING token
-"""
-_RENEW = """
-UPDATE identification_ingestrequest SET lease_until = clock_timestamp() + make_interval(secs => %s),
-    done = %s, total = %s
-WHERE id = %s AND token = %s AND state = 'running'
-"""
-
 
 def ingest_request_run(*, request_id: int) -> bool:
     """Read what a request names; returns whether it could be claimed. What goes wrong is written down.
 
     Only the loss of the database is raised. Files that no photo of the survey needs are deleted, of uploads alone.
     """
-    token = _claim(request_id)
+    token = lease_take(IngestRequest, request_id, seconds=settings.SPOTID_LEASE_SECONDS)
     if token is None:
         return False
     request = IngestRequest.objects.select_related("survey", "requested_by").get(pk=request_id)
@@ -76,24 +63,12 @@ def ingest_request_run(*, request_id: int) -> bool:
 
 
 def _fail(request_id: int, token: int, reason: str, *, final: bool) -> None:
-    """Not final: it waits for its next attempt, which the reconciler wakes a worker for, until none is left."""
     own = IngestRequest.objects.filter(pk=request_id, token=token, state=State.RUNNING)
-    over = own.filter(attempts__gte=0 if final else settings.SPOTID_MAX_ATTEMPTS)
-    if not over.update(state=State.FAILED, error=reason[:2000], lease_until=None, finished_at=Now()):
-        own.update(state=State.PENDING, error=reason[:2000], lease_until=None)
+    attempt_fail(own, reason=reason, final=final)
 
 
 def _release(request_id: int, token: int) -> None:
-    """It goes on when a worker starts, with what is read already; the attempt does not count."""
-    own = IngestRequest.objects.filter(pk=request_id, token=token, state=State.RUNNING)
-    own.update(state=State.PENDING, attempts=F("attempts") - 1, lease_until=None)
-
-
-def _claim(request_id: int) -> int | None:
-    with connection.cursor() as cursor:
-        cursor.execute(_CLAIM, [settings.SPOTID_LEASE_SECONDS, request_id, settings.SPOTID_MAX_ATTEMPTS])
-        row = cursor.fetchone()
-    return row[0] if row else None
+    attempt_release(IngestRequest.objects.filter(pk=request_id, token=token, state=State.RUNNING))
 
 
 class _Stopped(Exception):
@@ -112,11 +87,8 @@ class _Lease:
         if time.monotonic() - self._last < _RENEW_EVERY and not done == total > 0:
             return
         self._last = time.monotonic()
-        with connection.cursor() as cursor:
-            values = [settings.SPOTID_LEASE_SECONDS, done, total, self.request_id, self.token]
-            cursor.execute(_RENEW, values)
-            if cursor.rowcount != 1:
-                raise LeaseLost("The ingest was taken over.")
+        seconds = settings.SPOTID_LEASE_SECONDS
+        lease_renew(IngestRequest, self.request_id, self.token, seconds=seconds, progress=(done, total))
         heartbeat()
         if stopping_asked():
             raise _Stopped
