@@ -329,4 +329,4 @@ def activation_fail(*, claim: ActivationClaim, reason: str, final: bool) -> None
 
 def activation_expire() -> int:
     """End leases that ran out, or whose worker on this host is gone; returns how many."""
-    return leases_expire(ModelActivation, "encoded")
+    return leases_expire(ModelActivation, "times while it encoded.")

@@ -136,4 +136,4 @@ def calibration_fail(*, claim: CalibrationClaim, reason: str, final: bool) -> No
 
 def calibration_expire() -> int:
     """End leases that ran out, or whose worker on this host is gone; returns how many."""
-    return leases_expire(CalibrationRun, "calibrated")
+    return leases_expire(CalibrationRun, "times while it calibrated.")

@@ -141,7 +141,7 @@ def export_fail(*, claim: ExportClaim, reason: str, final: bool) -> None:
 
 def export_expire() -> int:
     """End leases that ran out, or whose worker on this host is gone; returns how many."""
-    return leases_expire(ExportRun, "exported")
+    return leases_expire(ExportRun, "times while it exported.")
 
 
 def exports_waiting() -> list[int]:

@@ -31,8 +31,7 @@ WHERE id = %s AND token = %s AND state = 'running'
 _EXPIRED = """
 UPDATE {table} SET
     state = CASE WHEN attempts >= %s THEN 'failed' ELSE 'pending' END,
-    error = CASE WHEN attempts >= %s THEN 'The worker died ' || attempts || ' times while it ' || %s || '.'
-        ELSE error END,
+    error = CASE WHEN attempts >= %s THEN 'The worker died ' || attempts || ' ' || %s ELSE error END,
     finished_at = CASE WHEN attempts >= %s THEN clock_timestamp() END,
     lease_until = NULL, worker = '', token = nextval('spotid_fencing_token')
 WHERE id IN (
@@ -87,11 +86,14 @@ def attempt_release(own: QuerySet[Any]) -> None:
     own.update(state="pending", attempts=F("attempts") - 1, lease_until=None)
 
 
-def leases_expire(model: type[Model], doing: str) -> int:
-    """End leases that ran out, or whose worker on this host is gone; returns how many. doing: "exported", say."""
+def leases_expire(model: type[Model], died: str) -> int:
+    """End leases that ran out, or whose worker on this host is gone; returns how many.
+
+    died: how the sentence ends that tells of deaths, as identification/sentences.py has it.
+    """
     rows: Any = model._default_manager
     dead = dead_workers(rows.filter(state="running").values_list("worker", flat=True))
     most = settings.SPOTID_MAX_ATTEMPTS
     with connection.cursor() as cursor:
-        cursor.execute(_EXPIRED.format(table=model._meta.db_table), [most, most, doing, most, dead])
+        cursor.execute(_EXPIRED.format(table=model._meta.db_table), [most, most, died, most, dead])
         return int(cursor.rowcount)
