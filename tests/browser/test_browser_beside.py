@@ -239,8 +239,8 @@ def test_a_picture_is_set_aside_with_its_reason_and_restored(
     page.get_by_role("link", name="Restore it").focus()
     page.keyboard.press("Enter")
     expect(page.get_by_role("button", name="Usable after all")).to_be_visible(timeout=SLOW)
-    page.get_by_role("button", name="Usable after all").focus()
-    page.keyboard.press("Enter")
+    page.wait_for_load_state("load")
+    page.get_by_role("button", name="Usable after all").press("Enter")
     expect(page.get_by_text("is usable again")).to_be_visible(timeout=SLOW)
     assert Detection.objects.get(pk=pk).usable
     page.keyboard.press("q")
